@@ -1,0 +1,1 @@
+"""Backends: a module to {path: text}."""

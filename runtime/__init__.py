@@ -1,0 +1,1 @@
+"""What runs the compiled program: cross compilers, the emulator, the host."""

@@ -1,0 +1,1 @@
+"""Model files and IR text to modules."""

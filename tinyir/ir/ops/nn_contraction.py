@@ -1,0 +1,142 @@
+"""Convolutions and dense layers, on float or quantised tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tinyir.ir import semantics
+from tinyir.ir.core import Op, Reference, Value
+from tinyir.ir.opdef import Trait, attr, define_op, operand, result
+from tinyir.ir.ops.expand import folded_bias, quant_of, requantize_sums, storage, typed, weights_of
+from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
+from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
+from tinyir.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from tinyir.ir.builder import Builder
+
+
+@define_op("nn.conv2d", Trait.PURE, Trait.CONTRACTION)
+class Conv2D(Op):
+    """y[n,h,w,o] = bias[o] + sum over kh, kw, i of x[n, h*stride + kh*dilation - pad, ..., i] * w[o,kh,kw,i].
+
+    On quantised tensors the sum is exact and requantised as TFLite does (`reference/integer_ops/conv.h`).
+    """
+
+    x: Value = operand("axes N, H, W, C")
+    w: Value = operand("axes O, H, W, I")
+    bias: Value | None = operand("axis C", optional=True)
+    stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
+    pad: Pads = attr("((top, bottom), (left, right)); x reads as real 0 there", default=((0, 0), (0, 0)))
+    dilation: Pair = attr(default=(1, 1))
+    y: Value = result("axes N, H, W, C")
+
+    def infer(self) -> TensorType:
+        return conv_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def canonical_layouts(self) -> tuple[str, ...]:
+        return "NHWC", "OHWI", "C", "NHWC"
+
+    def reference(self) -> Reference:
+        return Reference(semantics.conv2d_float, dict(self.attrs))
+
+    def macs(self) -> int:
+        return self.type.elements * self.w.type.elements // self.w.type.size("O")
+
+    def expand(self, b: Builder) -> Value | None:
+        return _expand_conv(self, IntConv2D, b)
+
+
+@define_op("nn.depthwise_conv2d", Trait.PURE, Trait.CONTRACTION)
+class DepthwiseConv2D(Op):
+    """As nn.conv2d, but output channel o reads input channel o // (O / C) alone
+    (`reference/integer_ops/depthwise_conv.h`)."""
+
+    x: Value = operand("axes N, H, W, C")
+    w: Value = operand("axes H, W, O")
+    bias: Value | None = operand("axis C", optional=True)
+    stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
+    pad: Pads = attr("((top, bottom), (left, right)); x reads as real 0 there", default=((0, 0), (0, 0)))
+    dilation: Pair = attr(default=(1, 1))
+    y: Value = result("axes N, H, W, C")
+
+    def infer(self) -> TensorType:
+        return depthwise_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def canonical_layouts(self) -> tuple[str, ...]:
+        return "NHWC", "HWO", "C", "NHWC"
+
+    def reference(self) -> Reference:
+        return Reference(semantics.depthwise_conv2d_float, dict(self.attrs))
+
+    def macs(self) -> int:
+        return self.type.elements * self.w.type.elements // self.w.type.size("O")
+
+    def expand(self, b: Builder) -> Value | None:
+        return _expand_conv(self, IntDepthwiseConv2D, b)
+
+
+def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder) -> Value | None:
+    """The integer convolution and its requantisation; None for a float convolution."""
+    if op.x.type.quant is None:
+        return None
+    x, w = quant_of(op, op.x), quant_of(op, op.w)
+    weights = weights_of(op, op.w)
+    by_channel = np.moveaxis(weights, op.w.type.axis("O"), 0)
+    acc = b.add(
+        integer_op(
+            storage(b, op.x),
+            b.const(weights, op.w.name, layout=op.w.type.layout),
+            b.const(folded_bias(op, by_channel, op.bias, x.zero_point), _name(op.bias), layout="C"),
+            **op.attrs,
+            pad_value=x.zero_point,
+            name=op.y.name,
+        )
+    )
+    return typed(b, requantize_sums(b, op, acc, x, w, "double", "C"), op.type)
+
+
+def _name(value: Value | None) -> str:
+    return value.name if value is not None else ""
+
+
+@define_op("nn.dense", Trait.PURE, Trait.CONTRACTION)
+class Dense(Op):
+    """y[n,o] = bias[o] + sum over i of x[n,i] * w[o,i].
+
+    TFLite Micro requantises with double rounding, LiteRT's reference kernel with single rounding
+    (`reference/integer_ops/fully_connected.h`); the numerics of the compilation choose.
+    """
+
+    x: Value = operand("[n, i]")
+    w: Value = operand("[o, i]")
+    bias: Value | None = operand("[o]", optional=True)
+    y: Value = result("[n, o]")
+
+    def infer(self) -> TensorType:
+        return dense_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.dense_float)
+
+    def macs(self) -> int:
+        return self.x.type.shape[0] * self.w.type.elements
+
+    def expand(self, b: Builder) -> Value | None:
+        if self.x.type.quant is None:
+            return None
+        x, w = quant_of(self, self.x), quant_of(self, self.w)
+        weights = weights_of(self, self.w)
+        bias = folded_bias(self, weights, self.bias, x.zero_point)
+        acc = b.add(
+            IntDense(
+                storage(b, self.x),
+                b.const(weights, self.w.name),
+                b.const(bias, _name(self.bias)),
+                name=self.y.name,
+            )
+        )
+        rounding = "single" if b.numerics == "litert" else "double"
+        return typed(b, requantize_sums(b, self, acc, x, w, rounding, ""), self.type)

@@ -1,0 +1,1 @@
+"""The loop IR: kernels as loop nests, their lowering and their schedules."""
