@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,9 @@ class TinyIRError(Exception):
 
 
 class IRError(TinyIRError):
-    """The IR, or the text or model it was made from, breaks a rule."""
+    """The IR, or the text or model it was made from, breaks a rule. `op` is the op that does, where one does."""
+
+    op: Any = None
 
 
 class ModelError(TinyIRError):
@@ -113,6 +116,14 @@ class LimitError(TinyIRError):
 
 class ToolError(TinyIRError):
     """A compiler, an emulator or another program that is missing or failed."""
+
+
+class UsageError(TinyIRError):
+    """An option or a pipeline that says nothing: exit status 2."""
+
+
+class InternalError(TinyIRError):
+    """A mistake of this program or of a pass it loaded; `__cause__` is the exception."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -204,7 +204,9 @@ class Op:
 
     def fail(self, message: str, help: str = "") -> IRError:
         """An IRError at this op; the caller raises it."""
-        return IRError(f"`{self.opname}` {message}", loc=self.loc, help=help)
+        error = IRError(f"`{self.opname}` {message}", loc=self.loc, help=help)
+        error.op = self
+        return error
 
     def require(self, condition: bool, message: str, help: str = "") -> None:
         """Raise an IRError at this op unless `condition` holds."""

@@ -24,12 +24,30 @@ from tinyir.ir.types import ElemType, QType, TensorType, dtype_of
 INLINE_ELEMENTS = 16
 """Constants up to this many elements are written in the text itself."""
 
+_NPZ_RESERVED = ("file", "allow_pickle")
+"""Arrays cannot have these names: `numpy.savez_compressed` has parameters called so."""
+
 Array = npt.NDArray[Any]
 
 
 def print_module(module: Module, npz: str = "") -> str:
     """The module as text. With `npz`, resources refer to that file (see `save_module`); else they are inline."""
+    return _module_text(module, npz, Printer())
+
+
+def save_module(module: Module, path: Path, comment: str = "") -> None:
+    """Write the text to `path`, after the lines of `comment`, and its big constants to the `.npz` beside it."""
+    side = path.with_suffix(".npz")
     printer = Printer()
+    text = _module_text(module, side.name, printer)
+    path.write_text("".join(f"// {line}\n" for line in comment.splitlines()) + text, encoding="utf-8")
+    if printer.resources:
+        arrays: dict[str, Any] = dict(printer.resources)
+        np.savez_compressed(side, **arrays)
+
+
+def _module_text(module: Module, npz: str, printer: Printer) -> str:
+    """The text; afterwards `printer.resources` holds the arrays it refers to."""
     body = [printer.func(func) for func in module.funcs.values()]
     body += [kernel.text() for kernel in module.kernels.values()]
     resources = [_resource(name, array, npz) for name, array in printer.resources.items()]
@@ -39,18 +57,6 @@ def print_module(module: Module, npz: str = "") -> str:
     parts = ["\n".join(resources)] if resources else []
     text = "\n\n".join(parts + body)
     return f"{head} {{\n{_indent(text)}\n}}\n"
-
-
-def save_module(module: Module, path: Path) -> None:
-    """Write the text to `path` and its big constants to the `.npz` beside it."""
-    side = path.with_suffix(".npz")
-    printer = Printer()
-    for func in module.funcs.values():
-        printer.func(func)
-    path.write_text(print_module(module, npz=side.name if printer.resources else ""), encoding="utf-8")
-    if printer.resources:
-        arrays: dict[str, Any] = dict(printer.resources)
-        np.savez_compressed(side, **arrays)
 
 
 def _resource(name: str, array: Array, npz: str) -> str:
@@ -75,6 +81,8 @@ class Printer:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._resource_names:
             name = _unique(_identifier(hint) or "c", self.resources)
+            if name in _NPZ_RESERVED:
+                name = _unique(f"{name}_c", self.resources)
             self._resource_names[key] = name
             self.resources[name] = array
         return self._resource_names[key]
