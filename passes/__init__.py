@@ -1,1 +1,13 @@
-"""Passes: IR to IR, each in its own file, named like its class."""
+"""Passes: IR to IR, each in its own file, named like its class.
+
+Importing this package imports no pass; `tinyir.passes.registry` finds one by its name. A new pass is a file here, a
+line in `BUILTIN`, and a test file.
+"""
+
+BUILTIN = (
+    "canonicalize",
+    "fold-pad",
+    "strip-io",
+    "legalize-quant",
+)
+"""Every pass of this package: `fuse-ops` is the class `FuseOps` in fuse_ops.py."""
