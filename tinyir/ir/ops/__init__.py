@@ -1,5 +1,27 @@
 """Every op, one file per family. Importing this package declares them all."""
 
-from tinyir.ir.ops import func, int_contraction, int_elementwise, int_window, nn_contraction, tensor
+from tinyir.ir.ops import (
+    func,
+    int_contraction,
+    int_elementwise,
+    int_window,
+    nn_activation,
+    nn_contraction,
+    nn_elementwise,
+    nn_quantize,
+    nn_window,
+    tensor,
+)
 
-__all__ = ["func", "int_contraction", "int_elementwise", "int_window", "nn_contraction", "tensor"]
+__all__ = [
+    "func",
+    "int_contraction",
+    "int_elementwise",
+    "int_window",
+    "nn_activation",
+    "nn_contraction",
+    "nn_elementwise",
+    "nn_quantize",
+    "nn_window",
+    "tensor",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import numpy.typing as npt
 
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.func import Const
-from tinyir.ir.ops.int_elementwise import Requantize
+from tinyir.ir.ops.int_elementwise import Lookup, Requantize
 from tinyir.ir.ops.tensor import Storage, Typed
-from tinyir.ir.quant import contraction_multipliers
-from tinyir.ir.types import QType, TensorType
+from tinyir.ir.quant import Multiplier
+from tinyir.ir.types import DType, QType, TensorType
 
 if TYPE_CHECKING:
     from tinyir.ir.builder import Builder
@@ -63,7 +64,7 @@ def folded_bias(op: Op, w: npt.NDArray[Any], bias: Value | None, zero_point: int
             f"could overflow its int32 accumulator in channel {channel}: |bias| + 128 * sum |w| = {bound}",
             help="the bias or the scales of this layer are damaged, or it sums too many products",
         )
-    return folded.astype(np.int32)
+    return np.asarray(folded.astype(np.int32))
 
 
 def _constant(op: Op, value: Value, name: str) -> npt.NDArray[Any]:
@@ -83,21 +84,57 @@ def weights_of(op: Op, value: Value) -> npt.NDArray[Any]:
     return np.asarray(array.astype(np.int16) - np.int16(quant.zero_point))
 
 
-def requantize_sums(b: Builder, op: Op, acc: Value, x: QType, w: QType, rounding: str, layout: str) -> Value:
-    """Accumulators of a contraction of `x` and `w` as the stored integers of `op`'s result."""
-    y = quant_of(op, op.result)
-    multipliers, shifts = contraction_multipliers(x, w, y)
-    name = acc.name
+def require_multipliers(op: Op, multipliers: Sequence[Multiplier], most: int = 30) -> None:
+    """Raise IRError for a factor that 32-bit fixed point cannot hold: 2^most or more."""
+    worst = max(exponent for _, exponent in multipliers)
+    op.require(worst <= most, f"has scales too far apart: a factor between them is 2^{worst - 1} or more")
+
+
+def requantize(
+    b: Builder,
+    op: Op,
+    acc: Value,
+    multipliers: Sequence[Multiplier],
+    rounding: str = "double",
+    layout: str = "",
+) -> Value:
+    """int32 sums as a value of `op`'s quantised type; one factor for all, or one for each index of axis `layout`."""
+    y = quant_of(op, op.results[0])
     lo, hi = y.storage.limits
-    return b.add(
-        Requantize(
-            acc,
-            b.const(np.array(multipliers, np.int32), f"{name}_multiplier" if name else "", layout=layout),
-            b.const(np.array(shifts, np.int32), f"{name}_shift" if name else "", layout=layout),
-            zero_point=y.zero_point,
-            lo=lo,
-            hi=hi,
-            rounding=rounding,
-            types=acc.type.with_elem(y.storage),
-        )
+    name = acc.name
+    shape = (len(multipliers),) if acc.type.shape else ()
+    mantissas = np.array([mantissa for mantissa, _ in multipliers], np.int32).reshape(shape)
+    exponents = np.array([exponent for _, exponent in multipliers], np.int32).reshape(shape)
+    result = Requantize(
+        acc,
+        b.const(mantissas, f"{name}_multiplier" if name else "", layout=layout),
+        b.const(exponents, f"{name}_shift" if name else "", layout=layout),
+        zero_point=y.zero_point,
+        lo=lo,
+        hi=hi,
+        rounding=rounding,
+        types=acc.type.with_elem(y.storage),
     )
+    return typed(b, b.add(result), op.results[0].type)
+
+
+def lookup(b: Builder, op: Op, x: Value, table: npt.NDArray[Any]) -> Value:
+    """A function of one int8, given by its 256 results, as a value of `op`'s quantised type."""
+    name = op.results[0].name
+    constant = b.const(table, f"{name}_table" if name else "")
+    return typed(b, b.add(Lookup(storage(b, x), constant)), op.results[0].type)
+
+
+def is_quantized(op: Op) -> bool:
+    """Whether `op` works on int8 tensors with one scale each. Raises IRError unless operands and results are all that,
+    or all f32."""
+    values = [*op.operands, *op.results]
+    if all(value.type.elem == DType.F32 for value in values):
+        return False
+    for value in values:
+        quant = value.type.quant
+        op.require(
+            quant is not None and not quant.per_axis and quant.storage == DType.I8,
+            f"works on f32 or on int8 tensors with one scale, not {value.type}",
+        )
+    return True

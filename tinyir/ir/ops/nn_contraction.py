@@ -9,10 +9,11 @@ import numpy as np
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
-from tinyir.ir.ops.expand import folded_bias, quant_of, requantize_sums, storage, typed, weights_of
+from tinyir.ir.ops.expand import folded_bias, quant_of, requantize, require_multipliers, storage, weights_of
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
 from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
-from tinyir.ir.types import TensorType
+from tinyir.ir.quant import convolution_multipliers, dense_multipliers
+from tinyir.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
     from tinyir.ir.builder import Builder
@@ -35,6 +36,14 @@ class Conv2D(Op):
 
     def infer(self) -> TensorType:
         return conv_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def verify(self) -> None:
+        _verify_kinds(self)
+        if self.x.type.quant is not None:
+            x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
+            self.require(set(w.zero_points) == {0}, "needs weights with the zero point 0")
+            self.require(w.axis in (None, self.w.type.axis("O")), "needs one weight scale, or one per output channel")
+            require_multipliers(self, convolution_multipliers(x, w, y))
 
     def canonical_layouts(self) -> tuple[str, ...]:
         return "NHWC", "OHWI", "C", "NHWC"
@@ -64,6 +73,14 @@ class DepthwiseConv2D(Op):
 
     def infer(self) -> TensorType:
         return depthwise_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def verify(self) -> None:
+        _verify_kinds(self)
+        if self.x.type.quant is not None:
+            x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
+            self.require(set(w.zero_points) == {0}, "needs weights with the zero point 0")
+            self.require(w.axis in (None, self.w.type.axis("O")), "needs one weight scale, or one per output channel")
+            require_multipliers(self, convolution_multipliers(x, w, y))
 
     def canonical_layouts(self) -> tuple[str, ...]:
         return "NHWC", "HWO", "C", "NHWC"
@@ -95,11 +112,24 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
             name=op.y.name,
         )
     )
-    return typed(b, requantize_sums(b, op, acc, x, w, "double", "C"), op.type)
+    return requantize(b, op, acc, convolution_multipliers(x, w, quant_of(op, op.y)), layout="C")
 
 
 def _name(value: Value | None) -> str:
     return value.name if value is not None else ""
+
+
+def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
+    """All of it f32; or int8 tensors, of which only the weights may have several scales, and an i32 bias."""
+    bias = op.bias.type.storage if op.bias is not None else None
+    if op.x.type.elem == DType.F32:
+        elems = {op.x.type.elem, op.w.type.elem, op.y.type.elem}
+        op.require(elems == {DType.F32} and bias in (None, DType.F32), "mixes f32 with other element types")
+        return
+    x, w, y = (quant_of(op, value) for value in (op.x, op.w, op.y))
+    op.require(x.storage == w.storage == y.storage == DType.I8, "works on f32 or on int8")
+    op.require(not x.per_axis and not y.per_axis, "has several scales on its input or its result")
+    op.require(bias in (None, DType.I32), f"needs an i32 bias, not {bias}")
 
 
 @define_op("nn.dense", Trait.PURE, Trait.CONTRACTION)
@@ -117,6 +147,14 @@ class Dense(Op):
 
     def infer(self) -> TensorType:
         return dense_result(self, self.x.type, self.w.type, self.x.type.elem)
+
+    def verify(self) -> None:
+        _verify_kinds(self)
+        if self.x.type.quant is not None:
+            x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
+            self.require(not w.per_axis or set(w.zero_points) == {0}, "needs per-channel weights with the zero point 0")
+            self.require(w.axis in (None, 0), "needs one weight scale, or one per row")
+            require_multipliers(self, dense_multipliers(x, w, y))
 
     def reference(self) -> Reference:
         return Reference(semantics.dense_float)
@@ -139,4 +177,4 @@ class Dense(Op):
             )
         )
         rounding = "single" if b.numerics == "litert" else "double"
-        return typed(b, requantize_sums(b, self, acc, x, w, rounding, ""), self.type)
+        return requantize(b, self, acc, dense_multipliers(x, w, quant_of(self, self.y)), rounding)

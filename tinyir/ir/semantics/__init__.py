@@ -5,12 +5,31 @@ functions are exact. Float functions add in the order that the C backend uses, s
 """
 
 from .contraction import conv2d, conv2d_float, dense, dense_float, depthwise_conv2d, depthwise_conv2d_float
-from .elementwise import add, clamp, dequantize, lookup, mul, quantize, sub
+from .elementwise import (
+    add,
+    add_float,
+    clamp,
+    dequantize,
+    hard_swish_float,
+    leaky_relu_float,
+    lookup,
+    mul,
+    mul_float,
+    quantize,
+    sub,
+    sub_float,
+)
 from .fixedpoint import requantize, rescale, widen
 from .movement import concat, identity, pad, reshape, resize_nearest, slice, transpose
+from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes
+from .softmax import softmax_float, softmax_q8
+from .transcendental import exp, logistic, tanh
 
 __all__ = [
     "add",
+    "add_float",
+    "average_pool2d",
+    "average_pool2d_float",
     "clamp",
     "concat",
     "conv2d",
@@ -20,9 +39,17 @@ __all__ = [
     "depthwise_conv2d",
     "depthwise_conv2d_float",
     "dequantize",
+    "exp",
+    "hard_swish_float",
     "identity",
+    "leaky_relu_float",
+    "logistic",
     "lookup",
+    "max_pool2d",
+    "max_pool2d_float",
+    "mean_float",
     "mul",
+    "mul_float",
     "pad",
     "quantize",
     "requantize",
@@ -30,7 +57,12 @@ __all__ = [
     "reshape",
     "resize_nearest",
     "slice",
+    "softmax_float",
+    "softmax_q8",
     "sub",
+    "sub_float",
+    "sum_axes",
+    "tanh",
     "transpose",
     "widen",
 ]

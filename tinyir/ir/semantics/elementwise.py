@@ -27,9 +27,35 @@ def mul(a: Array, b: Array) -> Array:
     return wrap32(a.astype(np.int64) * b).astype(np.int32)
 
 
+def add_float(a: Array, b: Array) -> Array:
+    """a + b in float32."""
+    return np.asarray(a + b)
+
+
+def sub_float(a: Array, b: Array) -> Array:
+    """a - b in float32."""
+    return np.asarray(a - b)
+
+
+def mul_float(a: Array, b: Array) -> Array:
+    """a * b in float32."""
+    return np.asarray(a * b)
+
+
 def clamp(x: Array, *, lo: float, hi: float) -> Array:
-    """min(max(x, lo), hi) in the type of x."""
-    return np.asarray(np.minimum(np.maximum(x, x.dtype.type(lo)), x.dtype.type(hi)))
+    """lo where x < lo, hi where x > hi, else x itself (a NaN, a -0.0), in the type of x."""
+    least, most = x.dtype.type(lo), x.dtype.type(hi)
+    return np.where(x < least, least, np.where(x > most, most, x))
+
+
+def hard_swish_float(x: Array) -> Array:
+    """x * clamp(x + 3, 0, 6) / 6 in float32, in this order (TFLite `reference/hard_swish.h`)."""
+    return np.asarray(x * clamp(x + np.float32(3), lo=0, hi=6) / np.float32(6))
+
+
+def leaky_relu_float(x: Array, *, alpha: float) -> Array:
+    """x where x > 0, else x * alpha, in float32 (TFLite `reference/leaky_relu.h`)."""
+    return np.where(x > 0, x, x * np.float32(alpha))
 
 
 def lookup(x: Array, table: Array) -> Array:
@@ -38,11 +64,13 @@ def lookup(x: Array, table: Array) -> Array:
 
 
 def quantize(x: Array, *, scale: float, zero_point: int, dtype: npt.DTypeLike = np.int8) -> Array:
-    """round(x / scale) + zero_point, ties away from zero, saturated to `dtype`."""
+    """round(x / scale) + zero_point, ties away from zero, saturated to `dtype`; a NaN becomes the zero point."""
     limits = np.iinfo(dtype)
-    quotient = (x / np.float32(scale)).astype(np.float64)
+    with np.errstate(over="ignore"):
+        quotient = (x / np.float32(scale)).astype(np.float64)
     rounded = np.copysign(np.floor(np.abs(quotient) + 0.5), quotient)
-    return np.clip(rounded + zero_point, limits.min, limits.max).astype(dtype)
+    rounded = np.where(np.isnan(rounded), 0.0, rounded)
+    return np.asarray(np.clip(rounded + zero_point, limits.min, limits.max).astype(dtype))
 
 
 def dequantize(x: Array, *, scale: float, zero_point: int) -> Array:

@@ -21,7 +21,7 @@ def wrap32(x: Array) -> Array:
     return x.astype(np.int64).astype(np.int32).astype(np.int64)
 
 
-def doubling_high_mul(a: Array, b: Array) -> Array:
+def doubling_high_mul(a: Array, b: Array | int) -> Array:
     """round(a * b / 2^31), ties upward, saturated: SaturatingRoundingDoublingHighMul on int32 values in int64."""
     product = a.astype(np.int64) * b
     high = (product + (1 << 30)) >> 31
@@ -69,7 +69,7 @@ def requantize(
     `multiplier` and `shift` broadcast against `acc`.
     """
     scaled = multiply_quantized(acc, multiplier, shift, rounding) + zero_point
-    return np.clip(scaled, lo, hi).astype(dtype)
+    return np.asarray(np.clip(scaled, lo, hi).astype(dtype))
 
 
 def rescale(x: Array, *, left_shift: int, multiplier: int, shift: int, rounding: str) -> Array:

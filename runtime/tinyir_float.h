@@ -1,0 +1,93 @@
+/* exp, tanh and logistic in float32, with the same bits as tinyir/ir/semantics/transcendental.py.
+ *
+ * Each operation must be rounded to float by itself: compile with -ffp-contract=off and without -ffast-math. */
+#ifndef TINYIR_FLOAT_H
+#define TINYIR_FLOAT_H
+
+#include <stdint.h>
+
+static inline uint32_t tinyir_float_bits(float x)
+{
+    uint32_t bits;
+    __builtin_memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float tinyir_float_from_bits(uint32_t bits)
+{
+    float x;
+    __builtin_memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline float tinyir_absf(float x)
+{
+    return tinyir_float_from_bits(tinyir_float_bits(x) & 0x7FFFFFFFu);
+}
+
+static inline float tinyir_copysignf(float size, float sign)
+{
+    return tinyir_float_from_bits((tinyir_float_bits(size) & 0x7FFFFFFFu) | (tinyir_float_bits(sign) & 0x80000000u));
+}
+
+/* 2^n for n in -126..127. */
+static inline float tinyir_power_of_two(int32_t n)
+{
+    return tinyir_float_from_bits((uint32_t)(n + 127) << 23);
+}
+
+/* e^x = 2^n * e^r with n = round(x / ln 2); ln 2 is taken off in two parts, 2^n is multiplied on in two halves. */
+static inline float tinyir_expf(float x)
+{
+    if (x != x) {
+        return x;
+    }
+    x = x > 100.0f ? 100.0f : x < -110.0f ? -110.0f : x;
+    const float round = 12582912.0f; /* 1.5 * 2^23: adding and subtracting it rounds to the nearest integer */
+    const float whole = (x * 1.4426950408889634f + round) - round;
+    const float r = (x - whole * 0.693359375f) - whole * -2.1219444e-4f;
+    float terms = 0.00019790134683717042f;
+    terms = terms * r + 0.0013944868696853518f;
+    terms = terms * r + 0.008333498612046242f;
+    terms = terms * r + 0.041666291654109955f;
+    terms = terms * r + 0.1666666567325592f;
+    terms = terms * r + 0.5f;
+    const float mantissa = (terms * (r * r) + r) + 1.0f;
+    const int32_t exponent = (int32_t)whole;
+    const int32_t half = exponent >= 0 ? exponent / 2 : -((1 - exponent) / 2);
+    return (mantissa * tinyir_power_of_two(half)) * tinyir_power_of_two(exponent - half);
+}
+
+/* x + x^3 * polynomial(x^2) near 0, else 1 - 2 / (e^(2x) + 1). */
+static inline float tinyir_tanhf(float x)
+{
+    if (x != x) {
+        return x;
+    }
+    const float size = tinyir_absf(x);
+    float result;
+    if (size < 0.625f) {
+        const float square = size * size;
+        float terms = -0.005717045161873102f;
+        terms = terms * square + 0.02065058797597885f;
+        terms = terms * square + -0.05374349653720856f;
+        terms = terms * square + 0.13331490755081177f;
+        terms = terms * square + -0.3333328366279602f;
+        result = (terms * square) * size + size;
+    } else {
+        result = 1.0f - 2.0f / (tinyir_expf(size + size) + 1.0f);
+    }
+    return tinyir_copysignf(result, x);
+}
+
+/* 1 / (1 + e^-x), as e^x / (1 + e^x) for negative x. */
+static inline float tinyir_logisticf(float x)
+{
+    if (x != x) {
+        return x;
+    }
+    const float e = tinyir_expf(-tinyir_absf(x));
+    return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+#endif
