@@ -1,0 +1,121 @@
+"""Instructions and helpers as data: name, types, meaning.
+
+`means` computes the result on Python numbers (words are tuples of lanes); the interpreter runs it, `tensorize` compares
+with it. The C spelling of each is the function `tinyir_<name>` of the support headers in `runtime/`, which is the
+intrinsic on a Cortex-M7 and portable C elsewhere; the tests run both against `means`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinyir.ir.semantics import fixedpoint, gemmlowp, transcendental
+from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
+
+
+@dataclass(frozen=True)
+class Instr:
+    """One instruction or helper function without side effects."""
+
+    name: str
+    args: tuple[Ty, ...]
+    result: Ty
+    means: Callable[..., Any]
+
+    def __call__(self, *args: Expr) -> Call:
+        """A call of this instruction; the types are checked."""
+        have = tuple(a.ty for a in args)
+        assert have == self.args, f"{self.name} takes {[str(t) for t in self.args]}, not {[str(t) for t in have]}"
+        return Call(self.name, args, self.result)
+
+
+def wrap_i32(x: int) -> int:
+    """`x` modulo 2^32 as a signed number."""
+    return ((x + 2**31) & 0xFFFFFFFF) - 2**31
+
+
+def _smlad(a: tuple[int, int], b: tuple[int, int], acc: int) -> int:
+    return wrap_i32(acc + a[0] * b[0] + a[1] * b[1])
+
+
+def _requant(acc: int, multiplier: int, addend: int, shift: int) -> int:
+    return ((((acc << 2) * multiplier) >> 32) + addend) >> shift
+
+
+def _requant_signed(acc: int, multiplier: int, addend: int, shift: int) -> int:
+    return _requant(acc, multiplier, addend + (1 if acc >= 0 else -1), shift)
+
+
+def _i64(x: int) -> Any:
+    return np.array([x], np.int64)
+
+
+def _multiply_quantized(rounding: str) -> Callable[[int, int, int], int]:
+    def means(x: int, multiplier: int, shift: int) -> int:
+        return int(fixedpoint.multiply_quantized(_i64(x), multiplier, shift, rounding)[0])
+
+    return means
+
+
+def _headroom(total: int) -> int:
+    """Leading zeros of a positive int32."""
+    return 32 - total.bit_length()
+
+
+def _softmax_scale(total: int) -> int:
+    """1 / total as softmax needs it: the mantissa of TFLite's GetReciprocal (kernels/internal/common.h)."""
+    return int(gemmlowp.reciprocal_of_one_plus(_i64((total << _headroom(total)) - 2**31))[0])
+
+
+def _float1(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: np.float32(function(np.array([x], np.float32))[0])
+
+
+def _round_away(x: Any) -> int:
+    """Nearest integer, ties away from zero, saturated to int32; 0 for NaN."""
+    if np.isnan(x):
+        return 0
+    limited = min(max(float(x), -(2.0**31)), 2.0**31 - 1)
+    return int(np.copysign(np.floor(abs(limited) + 0.5), limited))
+
+
+def _float2(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda a, b: np.float32(function(a, b))
+
+
+def _instr(name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any]) -> Instr:
+    INSTRS[name] = instr = Instr(name, args, result, means)
+    return instr
+
+
+INSTRS: dict[str, Instr] = {}
+
+SMLAD = _instr("smlad", (I16X2, I16X2, I32), I32, _smlad)
+SXTB16 = _instr("sxtb16", (I8X4,), I16X2, lambda w: (w[0], w[2]))
+SXTB16_ROR8 = _instr("sxtb16_ror8", (I8X4,), I16X2, lambda w: (w[1], w[3]))
+SSAT8 = _instr("ssat8", (I32,), I32, lambda x: min(max(x, -128), 127))
+
+REQUANT = _instr("requant", (I32, I32, I32, I32), I32, _requant)
+REQUANT_SIGNED = _instr("requant_signed", (I32, I32, I32, I32), I32, _requant_signed)
+MULTIPLY_QUANTIZED = _instr("multiply_quantized", (I32, I32, I32), I32, _multiply_quantized("double"))
+MULTIPLY_QUANTIZED_SINGLE = _instr("multiply_quantized_single", (I32, I32, I32), I32, _multiply_quantized("single"))
+DOUBLING_HIGH_MUL = _instr(
+    "doubling_high_mul", (I32, I32), I32, lambda a, b: int(fixedpoint.doubling_high_mul(_i64(a), _i64(b))[0])
+)
+ROUNDING_SHIFT_RIGHT = _instr(
+    "rounding_shift_right", (I32, I32), I32, lambda x, n: int(fixedpoint.rounding_shift_right(_i64(x), n)[0])
+)
+DIV = _instr("div", (I32, I32), I32, lambda a, b: abs(a) // b if a >= 0 else -(abs(a) // b))
+SOFTMAX_SCALE = _instr("softmax_scale", (I32,), I32, _softmax_scale)
+SOFTMAX_SHIFT = _instr("softmax_shift", (I32,), I32, lambda total: 35 - _headroom(total))
+
+EXPF = _instr("expf", (F32,), F32, _float1(transcendental.exp))
+TANHF = _instr("tanhf", (F32,), F32, _float1(transcendental.tanh))
+LOGISTICF = _instr("logisticf", (F32,), F32, _float1(transcendental.logistic))
+ROUND_AWAY = _instr("round_away", (F32,), I32, _round_away)
+MINF = _instr("minf", (F32, F32), F32, _float2(lambda a, b: b if a > b else a))
+MAXF = _instr("maxf", (F32, F32), F32, _float2(lambda a, b: b if a < b else a))

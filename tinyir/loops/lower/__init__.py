@@ -1,0 +1,125 @@
+"""Graph ops to plain loop nests: the meaning of a group as loops, with no cleverness.
+
+The anchor of a group (a convolution, a pooling, a copy) makes the loops and computes one element at a time; the
+elementwise ops after it finish that element, and it is stored. Nothing in between has a buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyir.ir.core import Op, Value
+from tinyir.ir.opdef import Trait
+from tinyir.ir.types import TensorType
+from tinyir.loops.ir import Body, Expr, Kernel, Stmt
+from tinyir.loops.lower.context import Group, Lowering, Point, nest
+from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense
+from tinyir.loops.lower.elementwise import element
+from tinyir.loops.lower.movement import lower_movement
+from tinyir.loops.lower.window import (
+    lower_average_pool,
+    lower_max_pool,
+    lower_softmax,
+    lower_softmax_float,
+    lower_sum,
+)
+
+ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
+    "int.conv2d": lower_conv,
+    "int.depthwise_conv2d": lower_conv,
+    "int.dense": lower_dense,
+    "int.average_pool2d": lower_average_pool,
+    "int.max_pool2d": lower_max_pool,
+    "int.sum": lower_sum,
+    "int.softmax": lower_softmax,
+    "nn.conv2d": lower_conv,
+    "nn.depthwise_conv2d": lower_conv,
+    "nn.dense": lower_dense,
+    "nn.average_pool2d": lower_average_pool,
+    "nn.max_pool2d": lower_max_pool,
+    "nn.mean": lower_sum,
+    "nn.softmax": lower_softmax_float,
+    "tensor.transpose": lower_movement,
+    "tensor.pad": lower_movement,
+    "tensor.slice": lower_movement,
+    "tensor.concat": lower_movement,
+    "tensor.resize_nearest": lower_movement,
+}
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A kernel, and what to pass for each of its `in` and `const` parameters: a value of the function, or an array
+    that the lowering made (a table of multipliers)."""
+
+    kernel: Kernel
+    bindings: dict[str, Value | npt.NDArray[Any]]
+
+
+def lower(op: Op, name: str) -> Lowered:
+    """The kernel of a `kernel.fused`, or of any other op, called `name`. Raises IRError for an op without a lowering.
+
+    Parameters are inputs and constants in the order of their first use, then outputs in the order of the op's results,
+    then scratch.
+    """
+    group = Group.of(op)
+    low = Lowering(group)
+    anchor = group.anchor
+    if anchor.has(Trait.ELEMENTWISE):
+        body = _elementwise_nest(low, group)
+    else:
+        if anchor.opname not in ANCHORS:
+            raise anchor.fail("has no lowering to loops")
+        body = ANCHORS[anchor.opname](low, anchor, lambda point, value: _finish(low, anchor, point, value))
+    order = {"in": 0, "const": 1, "out": 2, "scratch": 3}
+    params = tuple(sorted(low.params, key=lambda p: order[p.role]))
+    kernel = Kernel(name, params, body, kind=anchor.opname, doc=tuple(_doc(o) for o in group.ops))
+    return Lowered(kernel, low.bindings)
+
+
+def _doc(op: Op) -> str:
+    """One op with its types, for the comment above the kernel."""
+    operands = ", ".join(_short(value.type) for value in op.operands)
+    return f"{op.opname}({operands}) -> {', '.join(_short(value.type) for value in op.results)}"
+
+
+def _short(type: TensorType) -> str:
+    dims = "x".join(str(n) for n in (*type.shape, type.storage))
+    return f"{dims} {type.layout}".rstrip()
+
+
+def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
+    """The elementwise ops after the anchor at one point, and the stores of the group's outputs."""
+    space = anchor.result.type
+    body: list[Stmt] = []
+    low.env = {anchor.result: value}
+    tail = low.group.ops[low.group.ops.index(anchor) + 1 :]
+    if any(len(op.operands) > 0 and anchor.result in op.operands for op in tail):
+        low.env[anchor.result] = low.let("v", value, body)
+    for op in tail:
+        low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
+    body += [low.store(v, point, space, low.env[v]) for v in low.group.outputs]
+    return tuple(body)
+
+
+def _elementwise_nest(low: Lowering, group: Group) -> Body:
+    """Loops over the result of ops that are all elementwise; one loop where every tensor lies in memory alike."""
+    space = group.outputs[0].type
+    point, loops = low.space(space)
+    body: list[Stmt] = []
+    for op in group.ops:
+        low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
+    body += [low.store(v, point, space, low.env[v]) for v in group.outputs]
+    return nest(loops, tuple(body))
+
+
+def as_array(binding: Value | npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """The array of a constant binding, None for a tensor."""
+    from tinyir.ir.ops.expand import constant_of
+
+    return binding if isinstance(binding, np.ndarray) else constant_of(binding)

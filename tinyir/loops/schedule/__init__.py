@@ -1,0 +1,31 @@
+"""Schedule primitives: how a kernel's loops run, never what they compute."""
+
+from tinyir.loops.schedule.core import PRIMITIVES, ScheduleError, apply
+from tinyir.loops.schedule.data import flatten, pack, pad_sum, stage
+from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
+from tinyir.loops.schedule.tensorize import interleave, tensorize
+from tinyir.loops.schedule.tidy import hoist, lift, share, simplify, unswitch
+
+__all__ = [
+    "PRIMITIVES",
+    "ScheduleError",
+    "apply",
+    "flatten",
+    "fuse",
+    "hoist",
+    "interleave",
+    "jam",
+    "lift",
+    "pack",
+    "pad_sum",
+    "peel",
+    "reorder",
+    "share",
+    "simplify",
+    "split",
+    "stage",
+    "tensorize",
+    "tile",
+    "unroll",
+    "unswitch",
+]

@@ -1,0 +1,226 @@
+"""Primitives that change buffers: stage (cache_read), flatten, pack, pad_sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from tinyir.ir.types import DType
+from tinyir.loops.affine import Affine, Guard
+from tinyir.loops.affine import flatten as flat_index
+from tinyir.loops.analysis import extents_of
+from tinyir.loops.ir import (
+    Bin,
+    Body,
+    Cast,
+    Cond,
+    Expr,
+    For,
+    Kernel,
+    Load,
+    Packing,
+    Param,
+    Set,
+    Stmt,
+    Store,
+    Ty,
+    all_exprs,
+    map_exprs,
+    map_stmts,
+    subexprs,
+)
+from tinyir.loops.schedule.core import ScheduleError, find, inner_loops, primitive, refuse, replace_loop, require_new
+
+
+@primitive
+def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel:
+    """Copy what one iteration of the loop `at` reads of `buffer` into a scratch buffer first (cache_read).
+
+    for at { ... where [g] x[2*h + kh - 1, c] else 0 ... }
+        ->  for at { for s0 { for s1 { name[s0, s1] = where [g'] x[...] else 0 } }  ... name[kh, c] ... }
+
+    Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. Refuses a buffer that
+    is read in more than one way.
+    """
+    loop = find(kernel, at)
+    require_new(kernel, name)
+    region = _Region.of(kernel, loop, buffer)
+    wide = Ty(DType(dtype))
+    loops = [(f"{name}_{d}", size) for d, size in enumerate(region.sizes)]
+    require_new(kernel, *(var for var, size in loops if size > 1))
+    steps = [Affine.of(var) if size > 1 else Affine() for var, size in loops]
+    copied = region.source(steps)
+    value: Expr = copied if wide == copied.ty else Cast(copied, wide)
+    kept = [d for d, size in enumerate(region.sizes) if size > 1] or [0]
+    copy: Body = (Store(name, tuple(steps[d] for d in kept), value),)
+    for d in reversed(kept):
+        if region.sizes[d] > 1:
+            copy = (For(loops[d][0], loops[d][1], copy),)
+    read = Load(name, tuple(region.inner[d] for d in kept), wide)
+
+    def visit(expr: Expr) -> Expr:
+        if expr == region.expr:
+            return read if wide == region.expr.ty else Cast(read, region.expr.ty)
+        if isinstance(expr, Cast) and isinstance(expr.value, Cast) and expr.value.value == read:
+            return Cast(read, expr.ty)
+        return expr
+
+    body = (*copy, *map_exprs(loop.body, visit))
+    scratch = Param(name, "scratch", DType(dtype), tuple(region.sizes[d] for d in kept))
+    kernel = replace(kernel, params=(*kernel.params, scratch))
+    return replace_loop(kernel, at, lambda old: (replace(old, body=body),))
+
+
+@dataclass(frozen=True)
+class _Region:
+    """What a loop body reads of a buffer: one expression; for each dimension the part of the index that stays (outer),
+    the part that moves inside the body, counted from 0 (inner), and how far that goes (sizes)."""
+
+    expr: Expr
+    load: Load
+    outer: tuple[Affine, ...]
+    inner: tuple[Affine, ...]
+    sizes: tuple[int, ...]
+
+    @staticmethod
+    def of(kernel: Kernel, loop: For, buffer: str) -> _Region:
+        def reads(expr: Expr) -> bool:
+            inside = expr.value if isinstance(expr, Cond) else expr
+            return isinstance(inside, Load) and inside.buffer == buffer
+
+        found = [e for e in all_exprs(loop.body) if reads(e)]
+        guarded = {e.value for e in found if isinstance(e, Cond)}
+        whole = {e for e in found if isinstance(e, Cond) or e not in guarded}
+        if len(whole) != 1:
+            raise refuse(kernel, f"stage `{buffer}`", f"it is read in {len(whole)} ways in `{loop.var}`")
+        expr = whole.pop()
+        load = expr.value if isinstance(expr, Cond) else expr
+        assert isinstance(load, Load)
+        if load.ty.lanes > 1:
+            raise refuse(kernel, f"stage `{buffer}`", "it is read by words")
+        extents, moving = extents_of(kernel), inner_loops(loop)
+        outer, inner, sizes = [], [], []
+        for part in load.index:
+            inside = part.part(moving)
+            lo, hi = inside.range(extents)
+            outer.append(part - inside + lo)
+            inner.append(inside - lo)
+            sizes.append(hi - lo + 1)
+        return _Region(expr, load, tuple(outer), tuple(inner), tuple(sizes))
+
+    def source(self, steps: list[Affine]) -> Expr:
+        """The element that lies `steps` into the region, with its guards."""
+        index = tuple(o + s for o, s in zip(self.outer, steps, strict=True))
+        load = replace(self.load, index=index)
+        if not isinstance(self.expr, Cond):
+            return load
+        guards = []
+        for guard in self.expr.guards:
+            if guard.expr not in self.load.index:
+                raise ScheduleError(f"cannot stage `{self.load.buffer}`: the guard {guard} is no index of it")
+            guards.append(Guard(index[self.load.index.index(guard.expr)], guard.bound))
+        return Cond(tuple(guards), load, self.expr.other)
+
+
+@primitive
+def flatten(kernel: Kernel, buffer: str, first: int) -> Kernel:
+    """The dimensions of a buffer from `first` on become one, with linear indices. Needed before loops over two of them
+    are fused."""
+    param = kernel.param(buffer)
+    if param.packing is not None:
+        raise refuse(kernel, f"flatten `{buffer}`", "it is packed")
+    shape = param.shape
+
+    def flat(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
+        return (*index[:first], flat_index(index[first:], shape[first:]))
+
+    def in_expr(expr: Expr) -> Expr:
+        if isinstance(expr, Load) and expr.buffer == buffer:
+            return replace(expr, index=flat(expr.index))
+        return expr
+
+    def in_stmt(stmt: Stmt) -> Body:
+        if isinstance(stmt, Store) and stmt.buffer == buffer:
+            return (replace(stmt, index=flat(stmt.index)),)
+        return (stmt,)
+
+    kernel = kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+    return with_param(kernel, replace(param, shape=(*shape[:first], prod(shape[first:]))))
+
+
+@primitive
+def pack(kernel: Kernel, buffer: str, *order: str) -> Kernel:
+    """Lay a constant out anew, in the order in which the loops `order` use it.
+
+    w[2*oo + oi, k], order oo, k, oi  ->  w'[oo, k, oi]. Done at compile time; elements that the loops reach outside of
+    the constant (see `pad_sum`) are 0. Refuses a buffer read in more than one way.
+    """
+    param = kernel.param(buffer)
+    if param.role != "const":
+        raise refuse(kernel, f"pack `{buffer}`", "it is no constant")
+    loads = {e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == buffer}
+    if len(loads) != 1:
+        raise refuse(kernel, f"pack `{buffer}`", f"it is read in {len(loads)} ways")
+    load = loads.pop()
+    extents = extents_of(kernel)
+    used = {v for at in load.index for v in at.vars}
+    if used != set(order):
+        raise refuse(kernel, f"pack `{buffer}` by {', '.join(order)}", f"it is indexed by {', '.join(sorted(used))}")
+    dims = {v: Affine.of(f"d{i}") for i, v in enumerate(order)}
+    old = param.packing or Packing.identity(param.shape)
+    packing = old.after(tuple(at.substitute(dims) for at in load.index))
+    packed = replace(param, shape=tuple(extents[v] for v in order), packing=packing)
+    read = replace(load, index=tuple(Affine.of(v) for v in order))
+    kernel = kernel.with_body(map_exprs(kernel.body, lambda e: read if e == load else e))
+    return with_param(kernel, packed)
+
+
+@primitive
+def pad_sum(kernel: Kernel, var: str, multiple: int) -> Kernel:
+    """Lengthen a loop that sums products to a multiple of `multiple`; the added weights are 0.
+
+    The constant gets zeros at its end (through its packing), the other factor must be scratch, which gets room. Exact
+    for integers: whatever lies in that room is multiplied by 0.
+    """
+    loop = find(kernel, var)
+    extent = -(-loop.extent // multiple) * multiple
+    if extent == loop.extent:
+        return kernel
+    consts, scratch = _factors(kernel, loop)
+    param = kernel.param(consts.buffer)
+    axis = _axis_of(kernel, consts, var)
+    if consts.index[axis] != Affine.of(var):
+        raise refuse(kernel, f"pad `{var}`", f"`{consts.buffer}` is indexed by {consts.index[axis]}")
+    shape = tuple(extent if d == axis else n for d, n in enumerate(param.shape))
+    packing = param.packing or Packing.identity(param.shape)
+    kernel = with_param(kernel, replace(param, shape=shape, packing=packing))
+    room = kernel.param(scratch.buffer)
+    at = _axis_of(kernel, scratch, var)
+    _, most = scratch.index[at].range({**extents_of(kernel), var: extent})
+    grown = tuple(max(n, most + 1) if d == at else n for d, n in enumerate(room.shape))
+    kernel = with_param(kernel, replace(room, shape=grown))
+    return replace_loop(kernel, var, lambda old: (replace(old, extent=extent),))
+
+
+def _factors(kernel: Kernel, loop: For) -> tuple[Load, Load]:
+    """The constant and the scratch factor of `acc = acc + cast(scratch) * cast(const)`, all that a loop does."""
+    match loop.body:
+        case (Set(value=Bin(op="+", b=Bin(op="*", a=a, b=b) as term)),) if term.ty.dtype is DType.I32:
+            loads = [e for e in (*subexprs(a), *subexprs(b)) if isinstance(e, Load)]
+            consts = [e for e in loads if kernel.param(e.buffer).role == "const"]
+            scratch = [e for e in loads if kernel.param(e.buffer).role == "scratch"]
+            if len(consts) == len(scratch) == 1 and len(loads) == 2:
+                return consts[0], scratch[0]
+    raise refuse(kernel, f"pad `{loop.var}`", "it is no integer sum of scratch times constant")
+
+
+def _axis_of(kernel: Kernel, load: Load, var: str) -> int:
+    axes = [d for d, at in enumerate(load.index) if at.coef(var)]
+    if len(axes) != 1 or load.index[axes[0]].coef(var) != 1:
+        raise refuse(kernel, f"pad `{var}`", f"it does not run along one dimension of `{load.buffer}`")
+    return axes[0]
+
+
+def with_param(kernel: Kernel, new: Param) -> Kernel:
+    """The kernel with the parameter of that name replaced."""
+    return replace(kernel, params=tuple(new if p.name == new.name else p for p in kernel.params))

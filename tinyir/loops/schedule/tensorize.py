@@ -1,0 +1,163 @@
+"""Primitives that turn loops into instructions: words of lanes instead of elements.
+
+A loop of two iterations that adds products becomes an SMLAD; one that copies becomes a store of a word. Each operand
+must be a pair that some instruction can fetch; before the loop is replaced, every lane of what the instructions fetch
+is compared with what the loop reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tinyir.ir.types import DType
+from tinyir.loops.affine import Affine
+from tinyir.loops.analysis import extents_of
+from tinyir.loops.instrs import SMLAD, SXTB16, SXTB16_ROR8
+from tinyir.loops.ir import (
+    I8X4,
+    I16X2,
+    Bin,
+    Body,
+    Call,
+    Cast,
+    Const,
+    Expr,
+    Kernel,
+    Load,
+    Set,
+    Stmt,
+    Store,
+    map_exprs,
+    map_stmts,
+    substitute,
+)
+from tinyir.loops.schedule.core import find, primitive, refuse, replace_loop
+from tinyir.loops.schedule.tidy import stored_elements
+
+
+@primitive
+def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
+    """for l in 2 { acc = acc + a[l] * b[l] }  ->  acc = smlad(pair of a, pair of b, acc)
+    for l in 2 { y[.. + l] = i16(x[l]) }     ->  y[..] = pair of x
+
+    A pair is two int16 side by side, or two int8 two apart (SXTB16 of their word, which keeps bytes 0 and 2, or with
+    ROR #8 bytes 1 and 3). With `around`, a loop of two iterations whose body is the loop `var`, that loop is written
+    out too: its iterations are the two halves of a word of four int8. Refuses everything else.
+    """
+    loop = find(kernel, var)
+    outer = find(kernel, around) if around else None
+    if loop.extent != 2 or len(loop.body) != 1 or (outer is not None and (outer.extent != 2 or outer.body != (loop,))):
+        raise refuse(kernel, f"tensorize `{var}`", "it is no loop of two iterations over one statement")
+    if outer is None:
+        return replace_loop(kernel, var, lambda old: (_word_statement(kernel, old.body[0], var),))
+    halves = [substitute(loop.body, {around: Affine.of(i)}) for i in range(2)]
+    return replace_loop(kernel, around, lambda _: tuple(_word_statement(kernel, half[0], var) for half in halves))
+
+
+def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:
+    """Both iterations over `var` of one statement, as one instruction."""
+    match stmt:
+        case Set(name=name, value=Bin(op="+", a=acc, b=Bin(op="*", a=a, b=b))):
+            return Set(name, SMLAD(_pair(kernel, a, var), _pair(kernel, b, var), acc))
+        case Store(buffer=buffer, index=index, value=value) if kernel.param(buffer).dtype is DType.I16:
+            if index[-1].coef(var) != 1 or any(at.coef(var) for at in index[:-1]):
+                raise refuse(kernel, f"tensorize `{var}`", f"it does not store side by side in `{buffer}`")
+            start = tuple(at.substitute({var: Affine()}) for at in index)
+            return Store(buffer, start, _pair(kernel, value, var))
+    raise refuse(kernel, f"tensorize `{var}`", "it neither adds products nor stores int16")
+
+
+def _pair(kernel: Kernel, expr: Expr, var: str) -> Expr:
+    """Both iterations' value of `expr` (a load, perhaps widened) as one word of two int16."""
+    load = expr
+    while isinstance(load, Cast):
+        load = load.value
+    if not isinstance(load, Load) or load.ty.lanes != 1:
+        raise refuse(kernel, f"tensorize `{var}`", "an operand is not read from a buffer")
+    start = tuple(at.substitute({var: Affine()}) for at in load.index)
+    step = load.index[-1].coef(var)
+    word: Expr | None = None
+    if load.ty.dtype is DType.I16 and step == 1:
+        word = Load(load.buffer, start, I16X2)
+    elif load.ty.dtype is DType.I8 and step == 2:
+        byte = start[-1].const % 4
+        base = (*start[:-1], start[-1] - byte)
+        if byte in (0, 1) and _aligned(kernel, load.buffer, base):
+            word = (SXTB16, SXTB16_ROR8)[byte](Load(load.buffer, base, I8X4))
+    if word is None:
+        raise refuse(
+            kernel,
+            f"tensorize `{var}`",
+            f"no instruction fetches {load.ty} of `{load.buffer}` {step} apart from {start[-1]}",
+        )
+    for lane in range(2):
+        want = tuple(at.substitute({var: Affine.of(lane)}) for at in load.index)
+        assert lane_of(word, lane) == replace(load, index=want), f"lane {lane} of {word} is not {want}"
+    return word
+
+
+def _aligned(kernel: Kernel, buffer: str, index: tuple[Affine, ...]) -> bool:
+    """Whether an int8 index falls on a word: every dimension's stride and the index itself are multiples of 4."""
+    shape = kernel.param(buffer).shape
+    stride = 1
+    for at, extent in zip(reversed(index), reversed(shape), strict=True):
+        if not (at * stride).multiple_of(4):
+            return False
+        stride *= extent
+    return True
+
+
+def lane_of(word: Expr, lane: int) -> Expr:
+    """The scalar load that a lane of a fetched word stands for, by the meaning of the instructions."""
+    match word:
+        case Load(index=index, ty=ty):
+            return Load(word.buffer, (*index[:-1], index[-1] + lane), replace(ty, lanes=1))
+        case Call(name=name, args=(Load(ty=ty) as inner,)):
+            places = {"sxtb16": SXTB16, "sxtb16_ror8": SXTB16_ROR8}[name].means(tuple(range(ty.lanes)))
+            return lane_of(inner, places[lane])
+    raise AssertionError(f"no lanes in {word}")
+
+
+@primitive
+def interleave(kernel: Kernel, buffer: str) -> Kernel:
+    """Keep a scratch buffer of int16 in the order in which SXTB16 unpacks: of every four elements 0, 2, 1, 3.
+
+    Every access must go through a loop pair that splits the last dimension by 4: index 4*x + 2*b + a, where `a` and `b`
+    run over 2; it becomes 4*x + 2*a + b, so that the pair over `b` lies side by side.
+    """
+    param = kernel.param(buffer)
+    if param.role != "scratch" or param.dtype is not DType.I16:
+        raise refuse(kernel, f"interleave `{buffer}`", "it is no scratch of int16")
+    extents = extents_of(kernel)
+
+    def swapped(at: Affine) -> Affine:
+        twos = [v for v, c in at.terms if c == 2 and extents[v] == 2]
+        ones = [v for v, c in at.terms if c == 1 and extents[v] == 2]
+        rest = at - (Affine.of(twos[0]) * 2 if twos else 0) - (ones[0] if ones else 0)
+        if len(twos) != 1 or len(ones) != 1 or not rest.multiple_of(4):
+            raise refuse(kernel, f"interleave `{buffer}`", f"the index {at} is not split by 4 into 2 and 2")
+        return rest + Affine.of(ones[0]) * 2 + twos[0]
+
+    def in_expr(expr: Expr) -> Expr:
+        if isinstance(expr, Load) and expr.buffer == buffer:
+            return replace(expr, index=(*expr.index[:-1], swapped(expr.index[-1])))
+        return expr
+
+    def in_stmt(stmt: Stmt) -> Body:
+        if not isinstance(stmt, Store) or stmt.buffer != buffer:
+            return (stmt,)
+        if isinstance(stmt.value, Const):
+            written = stored_elements((stmt,), kernel)[buffer]
+            if {_place(e) for e in written} != written:
+                raise refuse(
+                    kernel, f"interleave `{buffer}`", f"the fill of {list(map(str, stmt.index))} splits a word"
+                )
+            return (stmt,)
+        return (replace(stmt, index=(*stmt.index[:-1], swapped(stmt.index[-1]))),)
+
+    return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+
+
+def _place(element: int) -> int:
+    """Where an element goes: of every four, the two in the middle change places."""
+    return element - element % 4 + (0, 2, 1, 3)[element % 4]

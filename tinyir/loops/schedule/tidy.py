@@ -1,0 +1,251 @@
+"""Primitives that clean up: simplify, share, hoist, unswitch, lift."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tinyir.loops.affine import Affine, Guard, flatten
+from tinyir.loops.analysis import extents_of, loaded_buffers
+from tinyir.loops.ir import (
+    Body,
+    Call,
+    Cast,
+    Cond,
+    Const,
+    Expr,
+    For,
+    If,
+    Kernel,
+    Let,
+    Load,
+    Local,
+    Set,
+    Stmt,
+    Store,
+    Var,
+    all_exprs,
+    children,
+    exprs_of,
+    locals_of,
+    map_expr,
+    map_exprs,
+    map_stmts,
+    rename_locals,
+    subexprs,
+    substitute,
+    walk,
+)
+from tinyir.loops.schedule.core import find, fresh, inner_loops, primitive, refuse, replace_loop
+from tinyir.loops.schedule.structure import rename_loops
+
+
+@primitive
+def simplify(kernel: Kernel) -> Kernel:
+    """Decide guards from the extents of the loops; drop what never runs; write loops of one iteration out."""
+    extents = extents_of(kernel)
+
+    def undecided(guards: tuple[Guard, ...]) -> tuple[Guard, ...] | None:
+        """The guards that are still open; None if one never holds."""
+        verdicts = [(g, g.decide(extents)) for g in guards]
+        if any(verdict is False for _, verdict in verdicts):
+            return None
+        return tuple(g for g, verdict in verdicts if verdict is None)
+
+    def in_expr(expr: Expr) -> Expr:
+        match expr:
+            case Cond(guards=guards, value=value, other=other):
+                still = undecided(guards)
+                if still is None:
+                    return other
+                return Cond(still, value, other) if still else value
+            case Cast(value=Const(value=number), ty=ty) if ty.dtype.is_integer:
+                lo, hi = ty.dtype.limits
+                return Const(number, ty) if lo <= number <= hi else expr
+        return expr
+
+    def in_stmt(stmt: Stmt) -> Body:
+        match stmt:
+            case If(guards=guards, body=body, orelse=orelse):
+                still = undecided(guards)
+                if still is None:
+                    return orelse
+                return (If(still, body, orelse),) if still else body
+            case For(var=var, extent=1, body=body):
+                return substitute(body, {var: Affine()})
+            case For(body=()):
+                return ()
+        return (stmt,)
+
+    return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+
+
+@primitive
+def share(kernel: Kernel) -> Kernel:
+    """Loads and instructions that stand more than once in a run of plain statements are done once, into a local."""
+    while True:
+        sharing = _Sharing(kernel)
+        body = sharing.block(kernel.body)
+        kernel = kernel.with_body(body)
+        if not sharing.count:
+            return kernel
+
+
+class _Sharing:
+    """One round: loads, and instructions on locals. The next round sees what these left."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.taken = {p.name for p in kernel.params} | {s.name for s in walk(kernel.body) if isinstance(s, (Let, Var))}
+        self.count = 0
+
+    def block(self, body: Body) -> Body:
+        uses = Counter(expr for stmt in body for value in exprs_of(stmt) for expr in _candidates(value))
+        known: dict[Expr, Local] = {}
+        result: list[Stmt] = []
+        for stmt in body:
+            match stmt:
+                case For(body=inner):
+                    result.append(replace(stmt, body=self.block(inner)))
+                    known = {}
+                case If(body=inner, orelse=orelse):
+                    result.append(replace(stmt, body=self.block(inner), orelse=self.block(orelse)))
+                    known = {}
+                case Let() | Var() | Set() | Store():
+                    for expr in dict.fromkeys(_candidates(stmt.value)):
+                        if expr not in known and uses[expr] > 1:
+                            known[expr] = self.bind(expr, result)
+                    result.append(replace(stmt, value=_replaced(stmt.value, known)))
+                    known = {e: local for e, local in known.items() if not _touches(stmt, e)}
+        return tuple(result)
+
+    def bind(self, expr: Expr, result: list[Stmt]) -> Local:
+        """A new local that holds `expr`."""
+        hint = expr.buffer if isinstance(expr, Load) else expr.name if isinstance(expr, Call) else "t"
+        name = f"{hint}_{self.count}"
+        while name in self.taken:
+            self.count += 1
+            name = f"{hint}_{self.count}"
+        self.count += 1
+        self.taken.add(name)
+        result.append(Let(name, expr))
+        return Local(name, expr.ty)
+
+
+def _candidates(expr: Expr) -> Iterable[Expr]:
+    """Loads and instructions on locals in an expression, except those that only run under a guard."""
+    if isinstance(expr, Cond):
+        return
+    for child in children(expr):
+        yield from _candidates(child)
+    if isinstance(expr, Load) or (isinstance(expr, Call) and all(isinstance(a, (Local, Const)) for a in expr.args)):
+        yield expr
+
+
+def _replaced(expr: Expr, known: dict[Expr, Local]) -> Expr:
+    """`expr` with what is known replaced by the locals that hold it."""
+    return map_expr(expr, lambda e: known.get(e, e))
+
+
+def _touches(stmt: Stmt, expr: Expr) -> bool:
+    """Whether a plain statement changes what `expr` reads."""
+    match stmt:
+        case Store(buffer=buffer):
+            return isinstance(expr, Load) and expr.buffer == buffer
+        case Set(name=name):
+            return any(isinstance(e, Local) and e.name == name for e in subexprs(expr))
+    return False
+
+
+@primitive
+def hoist(kernel: Kernel, var: str) -> Kernel:
+    """Loads of constants that do not move with a loop, or with the loops in it, are done before it, into locals."""
+    loop = find(kernel, var)
+    moving = {var, *inner_loops(loop)}
+    constant = {p.name for p in kernel.by_role("const")}
+    found: dict[Load, Local] = {}
+    for expr in all_exprs(loop.body):
+        if not isinstance(expr, Load) or expr.buffer not in constant or expr in found:
+            continue
+        if not any(at.coef(v) for at in expr.index for v in moving):
+            found[expr] = Local(fresh(kernel, f"{expr.buffer}_h{len(found)}"), expr.ty)
+    lets = tuple(Let(local.name, load) for load, local in found.items())
+    inside = map_exprs(loop.body, lambda e: found[e] if isinstance(e, Load) and e in found else e)
+    return replace_loop(kernel, var, lambda old: (*lets, replace(old, body=inside)))
+
+
+@primitive
+def unswitch(kernel: Kernel, var: str) -> Kernel:
+    """for i { ... where [g] a else b ... }  ->  if g { for i { ... a ... } } else { for i { ... b ... } }, for the
+    guards that do not move with the loop or the loops in it."""
+    loop = find(kernel, var)
+    moving = {var, *inner_loops(loop)}
+
+    def still(guard: Guard) -> bool:
+        return not any(guard.expr.coef(v) for v in moving)
+
+    conds = [e for e in all_exprs(loop.body) if isinstance(e, Cond)]
+    guards = tuple(dict.fromkeys(g for e in conds for g in e.guards if still(g)))
+    if not guards:
+        raise refuse(kernel, f"unswitch `{var}`", "every guard in it moves with the loop")
+    if any(still(g) and not set(guards) <= set(e.guards) for e in conds for g in e.guards):
+        raise refuse(kernel, f"unswitch `{var}`", "its expressions have different guards")
+
+    def holds(expr: Expr) -> Expr:
+        if not isinstance(expr, Cond):
+            return expr
+        left = tuple(g for g in expr.guards if g not in guards)
+        return Cond(left, expr.value, expr.other) if left else expr.value
+
+    def fails(expr: Expr) -> Expr:
+        return expr.other if isinstance(expr, Cond) and set(guards) & set(expr.guards) else expr
+
+    def rebuilt(old: For) -> Body:
+        otherwise = rename_all(kernel, map_exprs((old,), fails), "_out")
+        return (If(guards, map_exprs((old,), holds), otherwise),)
+
+    return replace_loop(kernel, var, rebuilt)
+
+
+def rename_all(kernel: Kernel, body: Body, suffix: str) -> Body:
+    """A copy of a body whose loops and locals have names of their own."""
+    loops = {stmt.var: fresh(kernel, stmt.var + suffix) for stmt in walk(body) if isinstance(stmt, For)}
+    locals_ = {name: fresh(kernel, name + suffix) for name in locals_of(body)}
+    return rename_loops(rename_locals(body, locals_), loops)
+
+
+@primitive
+def lift(kernel: Kernel, var: str, out_of: str) -> Kernel:
+    """Move the loop `var` in front of the loop `out_of` that it stands in: it writes the same values each time round.
+
+    Refuses a loop that reads anything, moves with `out_of`, or writes elements that others in `out_of` write too.
+    """
+    loop, around = find(kernel, var), find(kernel, out_of)
+    if loop not in around.body:
+        raise refuse(kernel, f"lift `{var}`", f"it does not stand directly in `{out_of}`")
+    if loaded_buffers(loop.body) or any(isinstance(e, Local) for e in all_exprs(loop.body)):
+        raise refuse(kernel, f"lift `{var}`", "it reads values that may change")
+    stores = [stmt for stmt in walk(loop.body) if isinstance(stmt, Store)]
+    if any(at.coef(out_of) for stmt in stores for at in stmt.index):
+        raise refuse(kernel, f"lift `{var}`", f"it moves with `{out_of}`")
+    rest = tuple(stmt for stmt in around.body if stmt is not loop)
+    mine, others = stored_elements((loop,), kernel), stored_elements(rest, kernel)
+    if any(mine[b] & others.get(b, set()) for b in mine):
+        raise refuse(kernel, f"lift `{var}`", "other statements write the same elements")
+    return replace_loop(kernel, out_of, lambda old: (loop, replace(old, body=rest)))
+
+
+def stored_elements(body: Body, kernel: Kernel) -> dict[str, set[int]]:
+    """Every element of each scratch buffer that a body writes in one execution, by enumeration."""
+    extents = extents_of(kernel)
+    found: dict[str, set[int]] = {}
+    for stmt in walk(body):
+        if isinstance(stmt, Store) and kernel.param(stmt.buffer).role == "scratch":
+            at = flatten(stmt.index, kernel.param(stmt.buffer).shape)
+            places = {at.const}
+            for v, c in at.terms:
+                places = {p + c * i for p in places for i in range(extents[v])}
+            lanes = range(stmt.value.ty.lanes)
+            found.setdefault(stmt.buffer, set()).update(p + lane for p in places for lane in lanes)
+    return found
