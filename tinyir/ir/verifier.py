@@ -7,7 +7,7 @@ op holds, and the block ends in its terminator.
 from __future__ import annotations
 
 from tinyir.diagnostics import UNKNOWN, IRError
-from tinyir.ir.core import Block, Func, Module, Op, Value
+from tinyir.ir.core import Block, Func, Module, Op, Symbol, Value
 from tinyir.ir.opdef import Trait
 
 
@@ -63,6 +63,6 @@ def _verify_types(op: Op) -> None:
 
 
 def _verify_symbols(module: Module, op: Op) -> None:
-    kernel = op.attrs.get("kernel")
-    if kernel is not None and kernel.name not in module.kernels:
-        raise op.fail(f"calls @{kernel.name}, which the module does not define")
+    for value in op.attrs.values():
+        if isinstance(value, Symbol) and value.name not in module.kernels:
+            raise op.fail(f"refers to {value}, which the module does not define")

@@ -142,6 +142,13 @@ class Clamp(Op):
     def infer(self) -> TensorType:
         return elementwise_result(self, self.x.type.elem)
 
+    def verify(self) -> None:
+        least, most = self.type.storage.limits
+        self.require(
+            least <= self.lo <= self.hi <= most,
+            f"clamps to {self.lo}..{self.hi}, outside of {self.type.elem}",
+        )
+
     def reference(self) -> Reference:
         return Reference(semantics.clamp, dict(self.attrs))
 
