@@ -15,7 +15,7 @@ NUMERIC = frozenset("0123456789.,-+%")
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
     """Print `rows` under `columns`; columns of numbers are aligned to the right. On a terminal long cells wrap, in a
     file the table is as wide as it needs to be."""
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, name in enumerate(columns):
         numeric = bool(rows) and all(set(row[i]) <= NUMERIC for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")

@@ -37,11 +37,17 @@ def _grammar() -> Lark:
 
 def load_text(path: Path) -> Module:
     """The module in the file `path`; resources are looked up beside it. Raises IRError."""
+    return parse(read_text(path), str(path), path.parent)
+
+
+def read_text(path: Path) -> str:
+    """The contents of `path`. Raises IRError."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise IRError(f"cannot read {path}: {error}") from None
-    return parse(text, str(path), path.parent)
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise IRError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise IRError(f"cannot read {path}: it is not IR text, nor a model of a known format ({error})") from None
 
 
 def parse(text: str, name: str = "<text>", folder: Path = Path()) -> Module:
