@@ -7,6 +7,7 @@ the input at its start. An `IRError` is a mistake of the user's (a model, a limi
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Source:
     tensor: int | None = None
 
     def __str__(self) -> str:
-        text = f'"{self.name}"'
+        text = json.dumps(self.name)
         if self.op is not None:
             text += f" op {self.op}"
         if self.tensor is not None:
