@@ -9,6 +9,7 @@ from __future__ import annotations
 from tinyir.diagnostics import UNKNOWN, IRError
 from tinyir.ir.core import Block, Func, Module, Op, Symbol, Value
 from tinyir.ir.opdef import Trait
+from tinyir.ir.types import TensorType
 
 
 def verify_module(module: Module) -> None:
@@ -23,6 +24,10 @@ def verify_func(func: Func) -> None:
     """Raise IRError at the first op of `func` that breaks a rule."""
     if not func.ops or func.ops[-1].opname != "func.return":
         raise IRError(f"@{func.name} must end in func.return")
+    for i, arg in enumerate(func.args):
+        problem = _scale_problem(arg.type)
+        if problem:
+            raise IRError(f"argument {i} of @{func.name} {problem}")
     _verify_block(func.block)
 
 
@@ -60,6 +65,21 @@ def _verify_types(op: Op) -> None:
         have = ", ".join(str(t) for t in actual)
         want = ", ".join(str(t) for t in inferred)
         raise op.fail(f"has the type {have}, but its operands and attributes give {want}")
+    for type in actual:
+        problem = _scale_problem(type)
+        op.require(not problem, problem)
+
+
+def _scale_problem(type: TensorType) -> str:
+    """What is wrong with the scales of a type; "" if there is one for the tensor, or one for each index of the axis."""
+    quant = type.quant
+    if quant is None or quant.axis is None:
+        return ""
+    if quant.axis >= len(type.shape):
+        return f"has scales along axis {quant.axis}, which {type} does not have"
+    if len(quant.scales) != type.shape[quant.axis]:
+        return f"has {len(quant.scales)} scales for the {type.shape[quant.axis]} indices of axis {quant.axis} of {type}"
+    return ""
 
 
 def _verify_symbols(module: Module, op: Op) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
@@ -47,7 +49,10 @@ class Transpose(Op):
         )
         declared = self.declared_type()
         layout = declared.layout if declared is not None else "".join(x.layout[p] for p in self.perm if x.layout)
-        return x.with_shape(tuple(x.shape[p] for p in self.perm), layout)
+        elem = x.elem
+        if isinstance(elem, QType) and elem.axis is not None:
+            elem = replace(elem, axis=self.perm.index(elem.axis))
+        return TensorType(tuple(x.shape[p] for p in self.perm), elem, layout)
 
     def reference(self) -> Reference:
         return Reference(semantics.transpose, {"perm": self.perm})
