@@ -43,6 +43,7 @@ def _show(s: Summary) -> None:
     print(f"  {'MACs':<12}{s.macs:,}")
     print(f"  {'constants':<12}{s.constant_bytes:,} bytes")
     print(f"  {'largest':<12}{s.largest_bytes:,} bytes in one tensor between operators")
+    print()
     rows = [
         (
             str(row.index),
