@@ -9,5 +9,8 @@ BUILTIN = (
     "fold-pad",
     "strip-io",
     "legalize-quant",
+    "fuse-ops",
+    "lower-to-loops",
+    "plan-memory",
 )
 """Every pass of this package: `fuse-ops` is the class `FuseOps` in fuse_ops.py."""

@@ -84,6 +84,8 @@ class LoopCall(Op):
     inputs: tuple[Value, ...] = operand(variadic=True)
     kernel: Symbol = attr("the kernel")
     work: int = attr("multiply-accumulates of one run", default=0)
+    offsets: tuple[int, ...] = attr("arena offset of each result in bytes, from plan-memory", default=())
+    scratch: tuple[int, ...] = attr("arena offset of each scratch buffer, from plan-memory", default=())
     outputs: tuple[Value, ...] = result(variadic=True)
 
     def infer(self) -> Sequence[TensorType]:

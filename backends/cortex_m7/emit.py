@@ -1,0 +1,205 @@
+"""Loop IR to C: one small rule for each node. Nothing is chosen here; the schedule has chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+import numpy as np
+
+from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.ir.types import DType
+from tinyir.loops.affine import Affine, Guard, flatten
+from tinyir.loops.ir import (
+    Bin,
+    Body,
+    Call,
+    Cast,
+    Cond,
+    Const,
+    Expr,
+    For,
+    Gather,
+    If,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Local,
+    Param,
+    Set,
+    Store,
+    Ty,
+    Var,
+)
+
+C_TYPES = {
+    DType.I4: "int8_t",
+    DType.I8: "int8_t",
+    DType.I16: "int16_t",
+    DType.I32: "int32_t",
+    DType.I64: "int64_t",
+    DType.U8: "uint8_t",
+    DType.F32: "float",
+    DType.BOOL: "bool",
+}
+
+
+def c_type(ty: Ty) -> str:
+    """The C type of a value; a word of lanes is a uint32_t."""
+    return C_TYPES[ty.dtype] if ty.lanes == 1 else "uint32_t"
+
+
+def identifier(name: str) -> str:
+    """`name` as a C identifier."""
+    return re.sub(r"\W", "_", name)
+
+
+class KernelPrinter:
+    """Prints one kernel as a C function; collects the helpers it calls."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.params = {p.name: p for p in kernel.params}
+        self.helpers: set[str] = set()
+
+    def function(self, name: str, shared: Collection[str], c: CWriter) -> None:
+        """The definition of the function `name`. Pointers to the parameters in `shared` may alias each other."""
+        c.comment([*self.kernel.doc, *self._schedule_lines()])
+        params = ",\n    ".join(self._parameter(p, p.name in shared) for p in self.kernel.params)
+        c.line(f"static TINYIR_KERNEL void {name}(\n    {params})")
+        with c.block(""):
+            self.body(self.kernel.body, c)
+
+    def _schedule_lines(self) -> list[str]:
+        """The schedule, wrapped."""
+        lines: list[str] = []
+        for step in self.kernel.schedule:
+            if lines and len(lines[-1]) + len(step) < 110:
+                lines[-1] += f", {step}"
+            else:
+                lines.append(f"  {step}" if lines else f"schedule: {step}")
+        return lines
+
+    def _parameter(self, p: Param, may_alias: bool) -> str:
+        const = "const " if p.role in ("in", "const") else ""
+        restrict = "" if may_alias else "restrict "
+        return f"{const}{C_TYPES[p.dtype]} *{restrict}{identifier(p.name)}"
+
+    # -- statements -------------------------------------------------------------------------------------------------
+
+    def body(self, body: Body, c: CWriter) -> None:
+        for stmt in body:
+            match stmt:
+                case For(var=var, extent=extent, body=inner):
+                    with c.block(f"for (int32_t {var} = 0; {var} < {extent}; {var}++)"):
+                        self.body(inner, c)
+                case If(guards=guards, body=inner, orelse=orelse):
+                    with c.block(f"if ({self.guards(guards)})", "} else {" if orelse else "}"):
+                        self.body(inner, c)
+                    if orelse:
+                        c.depth += 1
+                        self.body(orelse, c)
+                        c.depth -= 1
+                        c.line("}")
+                case Let(name=name, value=value):
+                    c.line(f"const {c_type(value.ty)} {identifier(name)} = {self.top(value)};")
+                case Var(name=name, ty=ty, value=value):
+                    c.line(f"{c_type(ty)} {identifier(name)} = {self.top(value)};")
+                case Set(name=name, value=value):
+                    c.line(f"{identifier(name)} = {self.top(value)};")
+                case Store(buffer=buffer, index=index, value=value):
+                    self._store(buffer, index, value, c)
+
+    def _store(self, buffer: str, index: tuple[Affine, ...], value: Expr, c: CWriter) -> None:
+        place = self.element(buffer, index)
+        if value.ty.lanes > 1:
+            c.line(f"{self.helper('store32')}(&{place}, {self.top(value)});")
+        else:
+            c.line(f"{place} = {self.top(value)};")
+
+    # -- expressions ------------------------------------------------------------------------------------------------
+
+    def top(self, expr: Expr) -> str:
+        """An expression that stands alone: without the outer parentheses."""
+        text = self.expr(expr)
+        return text[1:-1] if isinstance(expr, (Bin, Cond)) and text.startswith("(") else text
+
+    def expr(self, expr: Expr) -> str:
+        match expr:
+            case Const(value=value, ty=ty):
+                return number(value, ty)
+            case Local(name=name):
+                return identifier(name)
+            case Index(at=at):
+                return f"({affine(at)})"
+            case Load(buffer=buffer, index=index, ty=ty) if ty.lanes > 1:
+                return f"{self.helper('load32')}(&{self.element(buffer, index)})"
+            case Load(buffer=buffer, index=index):
+                return self.element(buffer, index)
+            case Gather(buffer=buffer, index=index):
+                return f"{identifier(buffer)}[{self.top(index)}]"
+            case Cast(value=value, ty=ty):
+                return f"({c_type(ty)}){self.expr(value)}"
+            case Bin():
+                return self._binary(expr)
+            case Cond(guards=guards, value=value, other=other):
+                return f"({self.guards(guards)} ? {self.expr(value)} : {self.expr(other)})"
+            case Call(name=name, args=args):
+                return f"{self.helper(name)}({', '.join(self.top(a) for a in args)})"
+
+    def _binary(self, expr: Bin) -> str:
+        helper = {"min": "min", "max": "max", "<<": "shift_left"}.get(expr.op)
+        if helper is None:
+            return f"({self.expr(expr.a)} {expr.op} {self.expr(expr.b)})"
+        text = f"{self.helper(helper)}({self.top(expr.a)}, {self.top(expr.b)})"
+        return text if expr.ty.dtype is DType.I32 else f"({c_type(expr.ty)}){text}"
+
+    def helper(self, name: str) -> str:
+        self.helpers.add(f"tinyir_{name}")
+        return f"tinyir_{name}"
+
+    def element(self, buffer: str, index: tuple[Affine, ...]) -> str:
+        return f"{identifier(buffer)}[{affine(flatten(index, self.params[buffer].shape))}]"
+
+    def guards(self, guards: tuple[Guard, ...]) -> str:
+        return " && ".join(f"{_lower(g)}{affine(g.expr)} < {g.bound}" for g in guards)
+
+
+def _lower(guard: Guard) -> str:
+    """The test against 0, left out where the expression cannot be negative."""
+    positive = guard.expr.const >= 0 and all(c > 0 for _, c in guard.expr.terms)
+    return "" if positive else f"{affine(guard.expr)} >= 0 && "
+
+
+def affine(expr: Affine) -> str:
+    """An index, the steepest variable first."""
+    terms = sorted(expr.terms, key=lambda term: (-abs(term[1]), term[0]))
+    text = ""
+    for var, coef in terms:
+        factor = var if abs(coef) == 1 else f"{abs(coef)} * {var}"
+        text += (" - " if coef < 0 else " + ") + factor if text else ("-" if coef < 0 else "") + factor
+    if not text:
+        return str(expr.const)
+    return text + (f" {'-' if expr.const < 0 else '+'} {abs(expr.const)}" if expr.const else "")
+
+
+def number(value: int | float, ty: Ty) -> str:
+    """A literal of a type."""
+    if ty.dtype is DType.F32:
+        return float_literal(value)
+    if value == -(2**31):
+        return "INT32_MIN"
+    return str(int(value)) if value >= 0 else f"({int(value)})"
+
+
+def float_literal(value: float) -> str:
+    """A float literal that reads back as the same float32."""
+    single = np.float32(value)
+    if np.isinf(single):
+        return "(-__builtin_inff())" if single < 0 else "__builtin_inff()"
+    if np.isnan(single):
+        return '__builtin_nanf("")'
+    text = str(single)
+    text = text if any(ch in text for ch in ".e") else f"{text}.0"
+    return f"{text}f" if not text.startswith("-") else f"({text}f)"

@@ -1,0 +1,240 @@
+"""The other files of the output folder: header, weights, build file, readme, report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from tinyir import __version__
+from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.backends.cortex_m7.emit import C_TYPES, float_literal
+from tinyir.backends.cortex_m7.program import Port, Program, Step
+from tinyir.backends.cortex_m7.source import run_parameters
+from tinyir.ir.types import DType, dtype_of
+
+NUMPY_NAMES = {DType.I8: "int8", DType.U8: "uint8", DType.I16: "int16", DType.I32: "int32", DType.F32: "float32"}
+LINE_WIDTH = 118
+
+
+def header_text(program: Program) -> str:
+    """NAME.h: sizes, scales, and the functions."""
+    name, guard = program.name, f"{program.name.upper()}_H"
+    c = CWriter()
+    c.comment([f"{name}, compiled by tinyir {__version__}", f"model sha256: {_sha256(program)}"])
+    c.line(f"#ifndef {guard}")
+    c.line(f"#define {guard}")
+    c.line()
+    c.line("#include <stdint.h>")
+    c.line()
+    c.line("#ifdef __cplusplus")
+    c.line('extern "C" {')
+    c.line("#endif")
+    c.line()
+    upper = name.upper()
+    c.comment(["Activations, scratch, inputs and outputs: one buffer, given by the caller."])
+    c.line(f"#define {upper}_ARENA_BYTES {program.arena_bytes}")
+    c.line(f"#define {upper}_ARENA_ALIGN {program.arena_align}")
+    c.line(f"#define {upper}_MACS {program.macs}")
+    for port in [*program.inputs, *program.outputs]:
+        _port_macros(upper, port, c)
+    c.line()
+    for port in [*program.inputs, *program.outputs]:
+        what = "input" if port in program.inputs else "output"
+        c.comment([f"Where the planner keeps the {what} `{port.name}` in the arena."])
+        c.line(f"{C_TYPES[port.type.storage]} *{name}_{port.parameter}(void *arena);")
+    c.line()
+    c.comment(
+        [
+            "One inference. Pass the places above, or buffers of your own that do not overlap the arena; the places of",
+            "inputs are overwritten while the program runs. Returns 0; 1 for a null pointer; 2 for an arena that is not",
+            f"aligned to {upper}_ARENA_ALIGN. Keeps no state: calls with different arenas may run side by side.",
+        ]
+    )
+    c.line(f"int {name}_run({run_parameters(program)});")
+    c.line()
+    c.line("#ifdef __cplusplus")
+    c.line("}")
+    c.line("#endif")
+    c.line()
+    c.line("#endif")
+    return c.text()
+
+
+def _port_macros(prefix: str, port: Port, c: CWriter) -> None:
+    """Bytes, elements, shape, and for quantised tensors scale and zero point."""
+    stem = f"{prefix}_{port.parameter.upper()}"
+    c.line()
+    c.comment([f"{port.name}: {_quant_text(port)}"])
+    c.line(f"#define {stem}_BYTES {port.type.bytes}")
+    c.line(f"#define {stem}_ELEMENTS {port.type.elements}")
+    c.line(f"#define {stem}_SHAPE {{{', '.join(str(n) for n in port.type.shape) or '1'}}}")
+    quant = port.type.quant
+    if quant is not None:
+        c.line(f"#define {stem}_SCALE {float_literal(quant.scale)}")
+        c.line(f"#define {stem}_ZERO_POINT ({quant.zero_point})")
+
+
+def _quant_text(port: Port) -> str:
+    dims = " x ".join(str(n) for n in port.type.shape) or "a scalar"
+    layout = f" {port.type.layout}" if port.type.layout else ""
+    quantised = ", real = scale * (stored - zero point)" if port.type.quant is not None else ""
+    return f"{port.type.storage} {dims}{layout}{quantised}"
+
+
+def weights_text(program: Program) -> str:
+    """NAME_weights.c: every constant, aligned so that words of it load in one access."""
+    c = CWriter()
+    c.comment([f"Constants of {program.name}: weights, biases, and tables made by the compiler."])
+    c.line("#include <stdint.h>")
+    c.line()
+    c.line("#if defined(__GNUC__)")
+    c.line("#define TINYIR_ALIGNED __attribute__((aligned(8)))")
+    c.line("#else")
+    c.line("#define TINYIR_ALIGNED")
+    c.line("#endif")
+    if not program.tables:
+        c.line()
+        c.comment(["This model has none. A translation unit needs a declaration."])
+        c.line(f"extern const int8_t {program.name}_no_weights;")
+    for table in program.tables:
+        c_name = C_TYPES[dtype_of(table.array)]
+        c.line()
+        c.line(f"extern const {c_name} {table.symbol}[{table.array.size}];")
+        with c.block(f"const {c_name} {table.symbol}[{table.array.size}] TINYIR_ALIGNED =", "};"):
+            for line in _wrapped(table.array):
+                c.line(line)
+    return c.text()
+
+
+def _wrapped(array: np.ndarray[Any, Any]) -> list[str]:
+    """The elements as lines of literals."""
+    flat = array.reshape(-1)
+    words = [_literal(v, array.dtype) for v in flat.tolist()]
+    lines, current = [], ""
+    for word in words:
+        if current and len(current) + len(word) + 2 > LINE_WIDTH - 4:
+            lines.append(current)
+            current = ""
+        current += f" {word}," if current else f"{word},"
+    return [*lines, current] if current else lines
+
+
+def _literal(value: Any, dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "f":
+        return float_literal(value)
+    return "INT32_MIN" if value == -(2**31) else str(int(value))
+
+
+def cmake_text(program: Program) -> str:
+    """CMakeLists.txt: a static library for any tool chain."""
+    name = program.name
+    return (
+        f"cmake_minimum_required(VERSION 3.13)\nproject({name} C)\n\n"
+        f"add_library({name} STATIC {name}.c {name}_weights.c)\n"
+        f"target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})\n"
+        f"set_target_properties({name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)\n"
+        "# Float results are those of separate multiplications and additions.\n"
+        f"target_compile_options({name} PRIVATE -O3 -ffp-contract=off -Wall -Wextra -Wconversion)\n"
+    )
+
+
+def readme_text(program: Program) -> str:
+    """README.md: how to call it."""
+    name, upper = program.name, program.name.upper()
+    ports = "\n".join(
+        f"- `{port.parameter}` ({'input' if port in program.inputs else 'output'}) `{port.name}`: {_quant_text(port)}"
+        for port in [*program.inputs, *program.outputs]
+    )
+    arguments = ", ".join(
+        ["arena", *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs])]
+    )
+    return f"""# {name}
+
+Compiled by tinyir {__version__}. Plain C11: no heap, no state, no library beyond the compiler's own.
+
+- Arena: {program.arena_bytes} bytes (activations, scratch, inputs and outputs), aligned to {program.arena_align}.
+- Multiply-accumulates: {program.macs}.
+{ports}
+
+```c
+#include "{name}.h"
+
+static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned({upper}_ARENA_ALIGN)));
+
+int infer(void)
+{{
+    /* fill {name}_{program.inputs[0].parameter if program.inputs else "input0"}(arena), then: */
+    return {name}_run({arguments});
+}}
+```
+
+Build `{name}.c` and `{name}_weights.c` with any C11 compiler for the target; with CMake, `add_subdirectory` this folder.
+Floating point models need `-ffp-contract=off` for results that are equal on every machine. `report.json` lists each op
+with its multiply-accumulates and the arena bytes alive while it runs.
+"""
+
+
+def report(program: Program, target: str) -> dict[str, Any]:
+    """What report.json holds; `flash_bytes` and `stack_bytes` stay null until a compiler and an emulator fill them."""
+    return {
+        "name": program.name,
+        "entry": f"{program.name}_run",
+        "header": f"{program.name}.h",
+        "sources": [f"{program.name}.c", f"{program.name}_weights.c"],
+        "arena_bytes": program.arena_bytes,
+        "arena_align": program.arena_align,
+        "arena_lower_bound": program.arena_lower_bound,
+        "inputs": [_port_report(port) for port in program.inputs],
+        "outputs": [_port_report(port) for port in program.outputs],
+        "macs": program.macs,
+        "flash_bytes": {"code": None, "weights": sum(table.array.nbytes for table in program.tables)},
+        "stack_bytes": None,
+        "ops": [_op_report(program, step) for step in program.steps],
+        "target": target,
+        "tinyir_version": __version__,
+        "model_sha256": _sha256(program),
+    }
+
+
+def _port_report(port: Port) -> dict[str, Any]:
+    quant = port.type.quant
+    return {
+        "name": port.name,
+        "dtype": NUMPY_NAMES[port.type.storage],
+        "shape": list(port.type.shape),
+        "bytes": port.type.bytes,
+        "scale": quant.scale if quant is not None else None,
+        "zero_point": quant.zero_point if quant is not None else None,
+    }
+
+
+def _op_report(program: Program, step: Step) -> dict[str, Any]:
+    return {
+        "index": step.index,
+        "name": step.call.results[0].name or step.kernel.name,
+        "kind": step.kernel.kind,
+        "location": str(step.call.loc),
+        "macs": step.call.macs(),
+        "live_bytes": step.live_bytes,
+        "function": step.function,
+        "outputs": [
+            {
+                "offset": program.offsets[value],
+                "bytes": value.type.bytes,
+                "dtype": NUMPY_NAMES[value.type.storage],
+                "shape": list(value.type.shape),
+                "layout": value.type.layout,
+            }
+            for value in step.call.results
+        ],
+    }
+
+
+def report_text(report: dict[str, Any]) -> str:
+    return json.dumps(report, indent=2) + "\n"
+
+
+def _sha256(program: Program) -> str:
+    return str(program.module.attrs.get("sha256", ""))

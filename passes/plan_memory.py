@@ -1,0 +1,121 @@
+"""One static arena for everything a program touches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tinyir.ir.core import Func, Module, Value
+from tinyir.ir.ops.func import LoopCall
+from tinyir.loops.ir import Kernel
+from tinyir.loops.overlap import clearance
+from tinyir.passes.arena import Buffer, Overlap, Plan, plan
+from tinyir.passes.lower_to_loops import view_root
+from tinyir.passes.registry import Pass
+
+ARENA_ALIGN = 8
+"""What the caller must align the arena to, in bytes."""
+
+
+@dataclass(frozen=True)
+class PlanMemory(Pass):
+    """Give every tensor and every scratch buffer an offset in the arena, inputs and outputs included.
+
+    Lifetimes are steps of the program (one for each loop.call); a view lives in the place of what it is a view of. Where
+    the last reader of a tensor writes another one, the two may share bytes as far as that kernel's own loads and stores
+    permit (`loops/overlap.py`). Offsets come from an exact search (`arena.py`).
+
+    Needs: lower-to-loops.  Leaves: `offsets` and `scratch` on each loop.call, and on the function `input_offsets`,
+    `arena_bytes`, `arena_align` and `arena_lower_bound`.
+    """
+
+    name: ClassVar[str] = "plan-memory"
+
+    def run(self, module: Module) -> dict[str, int]:
+        func = module.main
+        problem = ArenaProblem(module, func)
+        solution = plan(problem.buffers, problem.overlaps)
+        problem.record(solution)
+        return {"arena bytes": solution.peak, "lower bound": solution.lower_bound}
+
+
+class ArenaProblem:
+    """The buffers of a lowered function, when they live, and which may share bytes."""
+
+    def __init__(self, module: Module, func: Func) -> None:
+        self.func = func
+        self.calls = [op for op in func.ops if isinstance(op, LoopCall)]
+        self.kernels: dict[LoopCall, Kernel] = {call: kernel_of(module, call) for call in self.calls}
+        self.step = {call: i for i, call in enumerate(self.calls)}
+        self.names: dict[Value, str] = {}
+        self.buffers: list[Buffer] = []
+        self.overlaps: list[Overlap] = []
+        for i, arg in enumerate(func.args):
+            self._add_tensor(arg, f"input{i}", -1)
+        for call in self.calls:
+            for i, value in enumerate(call.results):
+                self._add_tensor(value, _result_name(call, i), self.step[call])
+            for p in self.kernels[call].by_role("scratch"):
+                t = self.step[call]
+                self.buffers.append(Buffer(_scratch_name(call, p.name, t), p.bytes, 4, t, t))
+        for call in self.calls:
+            self._add_overlaps(call)
+
+    def _add_tensor(self, value: Value, name: str, first: int) -> None:
+        self.names[value] = unique = name if name not in self.names.values() else f"{name}.{len(self.names)}"
+        bytes = value.type.bytes
+        self.buffers.append(Buffer(unique, bytes, min(4, bytes) if bytes in (1, 2) else 4, first, self.last_use(value)))
+
+    def last_use(self, value: Value) -> int:
+        """The last step at which the value, or a view of it, is read; one past the end for an output."""
+        own = value.defining_op
+        last = self.step[own] if isinstance(own, LoopCall) else -1
+        for user in value.users:
+            if isinstance(user, LoopCall):
+                last = max(last, self.step[user])
+            elif user.opname == "func.return":
+                last = len(self.calls)
+            else:
+                last = max(last, *(self.last_use(view) for view in user.results))
+        return last
+
+    def _add_overlaps(self, call: LoopCall) -> None:
+        """Pairs of an input that dies here and an output that is born here."""
+        kernel, t = self.kernels[call], self.step[call]
+        sources = kernel.by_role("in", "const")
+        for operand, source in zip(call.operands, sources, strict=True):
+            root = view_root(operand)
+            if root not in self.names or self.last_use(root) != t:
+                continue
+            for value, result in zip(call.results, kernel.by_role("out"), strict=True):
+                gap = clearance(kernel, source.name, result.name)
+                self.overlaps.append(Overlap(self.names[root], self.names[value], gap.first, gap.last, gap.in_place))
+
+    def record(self, solution: Plan) -> None:
+        """Write the solution into the function."""
+        for call in self.calls:
+            t = self.step[call]
+            call.attrs["offsets"] = tuple(solution.offsets[self.names[v]] for v in call.results)
+            call.attrs["scratch"] = tuple(
+                solution.offsets[_scratch_name(call, p.name, t)] for p in self.kernels[call].by_role("scratch")
+            )
+        self.func.attrs["input_offsets"] = tuple(solution.offsets[self.names[arg]] for arg in self.func.args)
+        self.func.attrs["arena_bytes"] = solution.peak
+        self.func.attrs["arena_align"] = ARENA_ALIGN
+        self.func.attrs["arena_lower_bound"] = solution.lower_bound
+
+
+def kernel_of(module: Module, call: LoopCall) -> Kernel:
+    """The kernel a call runs."""
+    kernel = module.kernels[call.kernel.name]
+    assert isinstance(kernel, Kernel)
+    return kernel
+
+
+def _result_name(call: LoopCall, index: int) -> str:
+    name = call.results[index].name or call.kernel.name
+    return name if index == 0 else f"{name}.{index}"
+
+
+def _scratch_name(call: LoopCall, param: str, step: int) -> str:
+    return f"{call.kernel.name}.{param}@{step}"
