@@ -1,0 +1,233 @@
+"""The compiled program as its `report.json` describes it, and what every way of running it shares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tinyir.diagnostics import TinyIRError, UsageError
+
+if TYPE_CHECKING:
+    from tinyir.runtime.trace import Trace
+
+Array = NDArray[Any]
+Inputs = Sequence[Array] | Mapping[str, Array]
+"""Input tensors in the order of the program, or by name."""
+
+Observer = Callable[[int, NDArray[np.uint8]], None]
+"""Called after each op with its index and the bytes of the arena at that moment."""
+
+DTYPES = ("int8", "uint8", "int16", "int32", "float32")
+
+
+class ProgramError(TinyIRError):
+    """A folder that does not hold a compiled program, or one that does not hold together."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An input or output of the program. `scale` and `zero_point` are None for real numbers."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    bytes: int
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """Where an op leaves a result in the arena, until a later op overwrites it."""
+
+    offset: int
+    bytes: int
+    dtype: str
+    shape: tuple[int, ...]
+
+    def read(self, arena: NDArray[np.uint8]) -> Array:
+        """A copy of the tensor, out of the bytes of the arena."""
+        return arena[self.offset : self.offset + self.bytes].copy().view(self.dtype).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class OpInfo:
+    """One op of the program: one call of the C function `function`."""
+
+    index: int
+    name: str
+    kind: str
+    location: str
+    macs: int
+    live_bytes: int
+    function: str
+    outputs: tuple[StoredTensor, ...] = ()
+
+    def __str__(self) -> str:
+        return f"op {self.index} `{self.name}`"
+
+
+@dataclass(frozen=True)
+class ProgramInfo:
+    """A folder with a compiled program: `report.json`, typed. Sizes are in bytes."""
+
+    folder: Path
+    name: str
+    entry: str
+    header: str
+    sources: tuple[str, ...]
+    arena_bytes: int
+    arena_align: int
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    ops: tuple[OpInfo, ...]
+    macs: int
+    report: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @staticmethod
+    def load(folder: Path | str) -> ProgramInfo:
+        """Read `folder/report.json`. Raises ProgramError when it is missing or is not a report of a program."""
+        folder = Path(folder)
+        path = folder / "report.json"
+        try:
+            report = json.loads(path.read_text())
+        except OSError as error:
+            hint = "name the folder that `tinyir compile -o FOLDER` wrote"
+            raise ProgramError(f"{path}: {error.strerror or error}", help=hint) from error
+        except ValueError as error:
+            raise ProgramError(f"{path}: not JSON: {error}") from error
+        try:
+            return _program(folder, report)
+        except (KeyError, TypeError, ValueError) as error:
+            what = f"no field {error}" if isinstance(error, KeyError) else str(error)
+            raise ProgramError(f"{path}: not a report of a compiled program: {what}") from error
+
+    @property
+    def prefix(self) -> str:
+        """What the C names of the program begin with: `person` for `person_run` and `person_input0`."""
+        return self.entry.removesuffix("_run")
+
+    @property
+    def source_paths(self) -> list[Path]:
+        """The C files."""
+        return [self.folder / source for source in self.sources]
+
+    def op_at(self, index: int) -> str:
+        """A phrase for messages: the op, or where the program is before the first one."""
+        return str(self.ops[index]) if 0 <= index < len(self.ops) else "no op"
+
+    def bind(self, inputs: Inputs) -> list[Array]:
+        """`inputs` in order, contiguous. Raises UsageError where number, names, shapes or dtypes differ."""
+        if isinstance(inputs, Mapping):
+            wanted = [tensor.name for tensor in self.inputs]
+            if sorted(inputs) != sorted(wanted):
+                raise UsageError(f"inputs are named {', '.join(wanted)}, not {', '.join(inputs) or 'nothing'}")
+            inputs = [inputs[name] for name in wanted]
+        if len(inputs) != len(self.inputs):
+            raise UsageError(f"`{self.name}` has {len(self.inputs)} inputs, {len(inputs)} were given")
+        return [_bound(tensor, np.asarray(value)) for tensor, value in zip(self.inputs, inputs, strict=True)]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run of the program gave.
+
+    `status` is what the entry function returned, 0 for success. What a way of running cannot tell is None:
+    `stack_bytes` (deepest use of the stack) and the counts come from the emulator. `per_op[k]` are the instructions
+    executed from the call of op k's kernel to the call of the next one; what precedes the first kernel counts to op 0.
+    """
+
+    outputs: list[Array]
+    status: int
+    stack_bytes: int | None = None
+    instructions: int | None = None
+    per_op: list[int] | None = None
+    trace: Trace | None = field(default=None, repr=False)
+
+
+def _bound(tensor: TensorInfo, value: Array) -> Array:
+    if value.dtype != np.dtype(tensor.dtype) or value.shape != tensor.shape:
+        raise UsageError(
+            f"input `{tensor.name}` is {tensor.dtype}{list(tensor.shape)}, "
+            f"an array of {value.dtype}{list(value.shape)} was given"
+        )
+    return np.ascontiguousarray(value)
+
+
+def _program(folder: Path, report: Any) -> ProgramInfo:
+    info = ProgramInfo(
+        folder=folder,
+        name=str(report["name"]),
+        entry=str(report["entry"]),
+        header=str(report["header"]),
+        sources=tuple(str(source) for source in report["sources"]),
+        arena_bytes=int(report["arena_bytes"]),
+        arena_align=int(report["arena_align"]),
+        inputs=tuple(_tensor(entry) for entry in report["inputs"]),
+        outputs=tuple(_tensor(entry) for entry in report["outputs"]),
+        ops=tuple(_op(entry) for entry in report["ops"]),
+        macs=int(report["macs"]),
+        report=report,
+    )
+    if [op.index for op in info.ops] != list(range(len(info.ops))):
+        raise ValueError("ops[] are not numbered 0, 1, 2, ...")
+    if info.arena_align < 1 or info.arena_align & (info.arena_align - 1):
+        raise ValueError(f"arena_align {info.arena_align} is not a power of two")
+    for op in info.ops:
+        for stored in op.outputs:
+            if stored.offset < 0 or stored.offset + stored.bytes > info.arena_bytes:
+                raise ValueError(f"{op} leaves a result outside the arena")
+    return info
+
+
+def _tensor(entry: Any) -> TensorInfo:
+    scale, zero_point = entry.get("scale"), entry.get("zero_point")
+    tensor = TensorInfo(
+        name=str(entry["name"]),
+        dtype=_dtype(entry),
+        shape=tuple(int(dim) for dim in entry["shape"]),
+        bytes=int(entry["bytes"]),
+        scale=None if scale is None else float(scale),
+        zero_point=None if zero_point is None else int(zero_point),
+    )
+    _check_size(tensor.name, tensor)
+    return tensor
+
+
+def _op(entry: Any) -> OpInfo:
+    return OpInfo(
+        index=int(entry["index"]),
+        name=str(entry["name"]),
+        kind=str(entry["kind"]),
+        location=str(entry["location"]),
+        macs=int(entry["macs"]),
+        live_bytes=int(entry["live_bytes"]),
+        function=str(entry["function"]),
+        outputs=tuple(_stored(entry["name"], stored) for stored in entry.get("outputs", ())),
+    )
+
+
+def _stored(name: str, entry: Any) -> StoredTensor:
+    shape = tuple(int(dim) for dim in entry["shape"])
+    stored = StoredTensor(int(entry["offset"]), int(entry["bytes"]), _dtype(entry), shape)
+    _check_size(name, stored)
+    return stored
+
+
+def _dtype(entry: Any) -> str:
+    dtype = str(entry["dtype"])
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}")
+    return dtype
+
+
+def _check_size(name: str, tensor: TensorInfo | StoredTensor) -> None:
+    expected = int(np.prod(tensor.shape, dtype=np.int64)) * np.dtype(tensor.dtype).itemsize
+    if tensor.bytes != expected:
+        raise ValueError(f"{name}: {tensor.dtype}{list(tensor.shape)} takes {expected} bytes, not {tensor.bytes}")
