@@ -1,0 +1,109 @@
+"""A compiled program linked for a target's real memories, with start-up code and an arena: an ELF file to run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tinyir.diagnostics import LimitError, ToolError, UsageError
+from tinyir.runtime.elf import FlashSizes, flash_sizes
+from tinyir.runtime.program import ProgramInfo, TensorInfo
+from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler
+from tinyir.target import Target
+
+DEFAULT_STACK_BYTES = 8192
+PAGE_BYTES = 1024
+"""The emulator's page: the stack is a number of whole ones, so that its ends are exact."""
+
+
+def build_image(
+    info: ProgramInfo,
+    target: Target,
+    compiler: CrossCompiler,
+    folder: Path,
+    *,
+    opt: str = "-O3",
+    stack_bytes: int = DEFAULT_STACK_BYTES,
+    semihosting: bool = False,
+) -> Path:
+    """Compile and link the program for `target` in `folder`, which must exist; the path of the ELF file.
+
+    `stack_bytes` of RAM are set apart for the stack. With `semihosting`, main() reads inputs from a file of the host
+    (`semihost.c`); without, it runs once on whatever the arena holds. Raises ToolError with the compiler's message,
+    and LimitError, with what takes how much, when RAM or flash of the target is too small.
+    """
+    if target.is_host:
+        raise UsageError(f"target `{target.name}` has no memory map to link for", help="name a Cortex-M7 target")
+    stack_bytes = -(-stack_bytes // PAGE_BYTES) * PAGE_BYTES
+    (folder / "memory.x").write_text(_memory_script(target, stack_bytes))
+    (folder / "program.h").write_text(_program_header(info))
+    objects = compiler.compile_all(info.source_paths, folder, target, CompileOptions(opt, (info.folder,)))
+    support = [HERE / "start.c", HERE / "harness.c", *([HERE / "semihost.c"] if semihosting else [])]
+    helpers = compiler.compile_all(support, folder, target, CompileOptions("-O2", (folder, info.folder, HERE)))
+    out = folder / f"{info.name}.elf"
+    try:
+        return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target)
+    except ToolError as error:
+        limit = _too_large(info, target, stack_bytes, flash_sizes(objects), error)
+        if limit is None:
+            raise
+        raise limit from error
+
+
+def measure_flash(
+    info: ProgramInfo, target: Target, compiler: CrossCompiler, folder: Path, opt: str = "-O3"
+) -> FlashSizes:
+    """Bytes of code and of constants of the program alone, compiled into `folder`, before any linking."""
+    options = CompileOptions(opt, (info.folder,))
+    return flash_sizes(compiler.compile_all(info.source_paths, folder, target, options))
+
+
+def _memory_script(target: Target, stack_bytes: int) -> str:
+    flash, ram = target.flash, target.ram
+    return (
+        "MEMORY\n{\n"
+        f"  FLASH (rx) : ORIGIN = {flash.origin:#010x}, LENGTH = {flash.length}\n"
+        f"  RAM (rw) : ORIGIN = {ram.origin:#010x}, LENGTH = {ram.length}\n"
+        f"}}\ntinyir_stack_bytes = {stack_bytes};\n"
+    )
+
+
+def _program_header(info: ProgramInfo) -> str:
+    """program.h, as harness.h describes it."""
+
+    def places(kind: str, tensors: tuple[TensorInfo, ...]) -> list[tuple[str, int]]:
+        return [(f"{info.prefix}_{kind}{i}(arena)", tensor.bytes) for i, tensor in enumerate(tensors)]
+
+    inputs, outputs = places("input", info.inputs), places("output", info.outputs)
+    pointers = [f"place{i}" for i in range(len(inputs + outputs))]
+    setup = [f"void *const {name} = {place};" for name, (place, _) in zip(pointers, inputs + outputs, strict=True)]
+    lines = [
+        f'#include "{info.header}"',
+        f"#define TINYIR_ARENA_BYTES {info.arena_bytes}u",
+        f"#define TINYIR_ARENA_ALIGN {info.arena_align}",
+        f"#define TINYIR_PLACES(arena) {' '.join(setup)}",
+        f"#define TINYIR_CALL(arena) {info.entry}({', '.join(['arena', *pointers])})",
+    ]
+    for name, buffers in (("TINYIR_INPUTS", inputs), ("TINYIR_OUTPUTS", outputs)):
+        lines.append(f"#define {name}(X, arena) " + " ".join(f"X({place}, {size}u)" for place, size in buffers))
+    return "\n".join(lines) + "\n"
+
+
+def _too_large(
+    info: ProgramInfo, target: Target, stack_bytes: int, flash: FlashSizes, error: ToolError
+) -> LimitError | None:
+    """The linker's complaint about a full region as a LimitError with a breakdown; None for any other complaint."""
+    text = "\n".join(error.notes)
+    found = re.search(r"region [`'](RAM|FLASH)'(?:: | )overflowed by (\d+) bytes", text)
+    if not found:
+        return None
+    region, excess = found[1], int(found[2])
+    if region == "RAM":
+        memory, parts = target.ram, f"arena {info.arena_bytes:,}, stack {stack_bytes:,}"
+    else:
+        memory, parts = target.flash, f"code {flash.code:,}, constants {flash.weights:,}, the rest C library"
+    what = "RAM" if region == "RAM" else "flash"
+    return LimitError(
+        f"`{info.name}` needs {excess:,} bytes more {what} than `{target.name}` has ({memory.length:,} bytes)",
+        notes=[f"bytes of {what}: {parts}"],
+    )
