@@ -1,0 +1,126 @@
+"""The tracer in Python, for a machine without a C compiler: the counts of `blockcount.c`, far slower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from tinyir.runtime.trace import (
+    EVERYWHERE,
+    NOWHERE,
+    Block,
+    Checks,
+    OpObserver,
+    Range,
+    Span,
+    Stop,
+    Trace,
+    count_instructions,
+    reaching,
+)
+
+_Key = tuple[int, int, int]  # address, bytes and op of a block
+_START: _Key = (0, 0, -1)
+
+
+class PythonTracer:
+    """A `Tracer` that needs nothing but Unicorn."""
+
+    is_native: ClassVar[bool] = False
+
+    def __init__(self, uc: Any, kernels: Sequence[Span], checks: Checks) -> None:
+        """Attach to the Unicorn instance `uc`."""
+        from unicorn import arm_const, unicorn_const
+
+        self._uc = uc
+        self._kernels = list(kernels)
+        self._ranges: list[Range] = []
+        self._sp, self._pc = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_PC
+        self._is_write = unicorn_const.UC_MEM_WRITE
+        self._sizes: dict[tuple[int, int], int] = {}
+        self._observer: OpObserver | None = None
+        self._running = False
+        self._limit = 0
+        self.lowest_sp = 0xFFFF_FFFF
+        self._reset()
+        uc.hook_add(unicorn_const.UC_HOOK_BLOCK, self._on_block)
+        self._access = unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE
+        self._checks, self._gap_hooks = checks, list[int]()
+        if checks != "pages":  # there must be a hook when code is translated, for those of later gaps to be called
+            uc.hook_add(self._access, self._on_access, None, *(EVERYWHERE if checks == "full" else NOWHERE))
+
+    def _reset(self) -> None:
+        self.instructions = self.op = self.entered = 0
+        self.stop: Stop | None = None
+        self._here = _START
+        self._edges: dict[tuple[_Key, _Key], int] = {}
+
+    def guard(self, ranges: Sequence[Range], gaps: Sequence[Span]) -> None:
+        self._ranges = list(ranges)
+        for hook in self._gap_hooks:
+            self._uc.hook_del(hook)
+        hooked = [reaching(gap) for gap in gaps] if self._checks == "bounds" else []
+        self._gap_hooks = [self._uc.hook_add(self._access, self._on_access, None, *where) for where in hooked]
+
+    def start(self, limit: int, observer: OpObserver | None) -> None:
+        self._reset()
+        self._limit, self._observer, self._running = limit, observer, True
+
+    def finish(self) -> None:
+        self._running = False
+
+    def _on_block(self, uc: Any, address: int, size: int, _: Any) -> None:
+        if not self._running:
+            return
+        if self.entered < len(self._kernels) and address == self._kernels[self.entered].begin:
+            begin, end = self._kernels[self.entered]
+            if not begin <= self._here[0] < end:
+                self._enter_kernel()
+        block = (address, size, self.op)
+        edge = (self._here, block)
+        self._edges[edge] = self._edges.get(edge, 0) + 1
+        self._here = block
+        if (address, size) not in self._sizes:
+            self._sizes[address, size] = count_instructions(bytes(uc.mem_read(address, size)))
+        self.lowest_sp = min(self.lowest_sp, uc.reg_read(self._sp))
+        self.instructions += self._sizes[address, size]
+        if self.instructions > self._limit:
+            self._stop(Stop("limit"))
+
+    def _enter_kernel(self) -> None:
+        finished, self.op = self.op, self.entered
+        self.entered += 1
+        if self._observer and self.op > 0:
+            self._observer(finished)
+
+    def _on_access(self, uc: Any, access: int, begin: int, size: int, _: int, __: Any) -> None:
+        if not self._running:
+            return
+        write = access == self._is_write
+        allowed = any(r.begin <= begin and begin + size <= r.end and (r.writable or not write) for r in self._ranges)
+        if not allowed:
+            self._stop(Stop("write" if write else "read", begin, size, uc.reg_read(self._pc)))
+        elif begin % min(size, 4):
+            pc = uc.reg_read(self._pc)
+            if not _may_be_unaligned(int.from_bytes(uc.mem_read(pc & ~1, 2), "little")):
+                self._stop(Stop("unaligned", begin, size, pc))
+
+    def _stop(self, stop: Stop) -> None:
+        self.stop = self.stop or stop
+        self._uc.emu_stop()
+
+    def trace(self) -> Trace:
+        numbers: dict[_Key, int] = {}
+        counts: dict[_Key, int] = {}
+        for (_, to), times in self._edges.items():
+            numbers.setdefault(to, len(numbers))
+            counts[to] = counts.get(to, 0) + times
+        blocks = [Block(a, size, self._sizes[a, size], op, counts[a, size, op]) for a, size, op in numbers]
+        edges = [(numbers.get(came, -1), numbers[to], times) for (came, to), times in self._edges.items()]
+        return Trace(blocks, edges)
+
+
+def _may_be_unaligned(first: int) -> bool:
+    """Whether the instruction of this first halfword may use an unaligned address, as in `blockcount.c`."""
+    several = first & 0xF000 == 0xC000 or first & 0xFE00 == 0xE800 or first & 0xF600 == 0xB400
+    return not several and first & 0xFE00 != 0xEC00
