@@ -21,9 +21,9 @@ ARENA_ALIGN = 8
 class PlanMemory(Pass):
     """Give every tensor and every scratch buffer an offset in the arena, inputs and outputs included.
 
-    Lifetimes are steps of the program (one for each loop.call); a view lives in the place of what it is a view of. Where
-    the last reader of a tensor writes another one, the two may share bytes as far as that kernel's own loads and stores
-    permit (`loops/overlap.py`). Offsets come from an exact search (`arena.py`).
+    Lifetimes are steps of the program (one for each loop.call); a view lives in the place of what it is a view of.
+    Where the last reader of a tensor writes another one, the two may share bytes as far as that kernel's own loads and
+    stores permit (`loops/overlap.py`). Offsets come from an exact search (`arena.py`).
 
     Needs: lower-to-loops.  Leaves: `offsets` and `scratch` on each loop.call, and on the function `input_offsets`,
     `arena_bytes`, `arena_align` and `arena_lower_bound`.

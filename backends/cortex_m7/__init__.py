@@ -1,7 +1,7 @@
 """Loop IR to C11 for the Cortex-M7; the same text runs on the host.
 
-The folder: NAME.h (the interface), NAME.c (kernels and the entry), NAME_weights.c (constants), CMakeLists.txt, README.md
-and report.json. Sizes of code and weights are filled into the report by whoever has a compiler.
+The folder: NAME.h (the interface), NAME.c (kernels and the entry), NAME_weights.c (constants), CMakeLists.txt,
+README.md and report.json. Sizes of code and weights are filled into the report by whoever has a compiler.
 """
 
 from __future__ import annotations

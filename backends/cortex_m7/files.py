@@ -47,9 +47,9 @@ def header_text(program: Program) -> str:
     c.line()
     c.comment(
         [
-            "One inference. Pass the places above, or buffers of your own that do not overlap the arena; the places of",
-            "inputs are overwritten while the program runs. Returns 0; 1 for a null pointer; 2 for an arena that is not",
-            f"aligned to {upper}_ARENA_ALIGN. Keeps no state: calls with different arenas may run side by side.",
+            "One inference. Pass the places above, or buffers of your own that do not overlap the arena. The places of",
+            "inputs are overwritten while the program runs. Returns 0; 1 for a null pointer; 2 for an arena that is",
+            f"not aligned to {upper}_ARENA_ALIGN. Keeps no state: calls with different arenas may run side by side.",
         ]
     )
     c.line(f"int {name}_run({run_parameters(program)});")
@@ -170,9 +170,9 @@ int infer(void)
 }}
 ```
 
-Build `{name}.c` and `{name}_weights.c` with any C11 compiler for the target; with CMake, `add_subdirectory` this folder.
-Floating point models need `-ffp-contract=off` for results that are equal on every machine. `report.json` lists each op
-with its multiply-accumulates and the arena bytes alive while it runs.
+Build `{name}.c` and `{name}_weights.c` with any C11 compiler for the target; with CMake, `add_subdirectory` this
+folder. Floating point models need `-ffp-contract=off` for results that are equal on every machine. `report.json` lists
+each op with its multiply-accumulates and the arena bytes alive while it runs.
 """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tinyir.backends.cortex_m7.emit import identifier
@@ -161,7 +160,7 @@ class Program:
 
 
 class LiveBytes:
-    """How many arena bytes hold something that is still needed, at each step. Bytes that two tensors share count once."""
+    """How many arena bytes hold something that is still needed, at each step; bytes that tensors share count once."""
 
     def __init__(self, program: Program, calls: list[LoopCall]) -> None:
         self.spans: list[tuple[int, int, int, int]] = []

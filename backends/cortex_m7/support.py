@@ -9,7 +9,8 @@ from importlib.resources import files
 
 HEADERS = ("tinyir_simd.h", "tinyir_float.h")
 _FUNCTION = re.compile(
-    r"(?P<comment>(?:/\*(?:[^*]|\*(?!/))*\*/\n)?)(?P<text>static inline [^\n]*?(?P<name>tinyir_\w+)\([^{]*\)\n\{\n.*?\n\}\n)",
+    r"(?P<comment>(?:/\*(?:[^*]|\*(?!/))*\*/\n)?)"
+    r"(?P<text>static inline [^\n]*?(?P<name>tinyir_\w+)\([^{]*\)\n\{\n.*?\n\}\n)",
     re.DOTALL,
 )
 

@@ -40,6 +40,13 @@ class Value:
     def defining_op(self) -> Op | None:
         return self.owner if isinstance(self.owner, Op) else None
 
+    @property
+    def outer(self) -> Value:
+        """This value, or for an argument of a group's region the value outside that it stands for."""
+        if isinstance(self.owner, Block) and self.owner.parent_op is not None:
+            return self.owner.parent_op.operands[self.index].outer
+        return self
+
     def replace_uses(self, new: Value) -> None:
         """Let every reader of this value read `new` instead."""
         for use in list(self.uses):

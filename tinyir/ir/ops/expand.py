@@ -22,8 +22,8 @@ INT32_MAX = 2**31 - 1
 
 
 def constant_of(value: Value) -> npt.NDArray[Any] | None:
-    """The array behind a constant value, else None."""
-    op = value.defining_op
+    """The array behind a constant value (also when seen from inside a group), else None."""
+    op = value.outer.defining_op
     return op.value if isinstance(op, Const) else None
 
 

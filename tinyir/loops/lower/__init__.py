@@ -17,9 +17,9 @@ from tinyir.ir.core import Op, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Body, Expr, Kernel, Stmt
+from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
 from tinyir.loops.lower.context import Group, Lowering, Point, nest
 from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense
-from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
 from tinyir.loops.lower.elementwise import element
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
