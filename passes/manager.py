@@ -102,7 +102,7 @@ class PassManager:
         name = self.passes[position].name
         if not isinstance(error, TinyIRError):
             what = f"{type(error).__name__}: {error}".rstrip(": ")
-            error = InternalError(f"internal error in the pass `{name}`: {what}")
+            error = InternalError(f"internal error in the pass `{name}`: {what}", help="TINYIR_DEBUG=1 shows where")
         if isinstance(error, IRError) and isinstance(error.op, Op):
             error.notes.append(f"the op is: {_text_of(error.op)}")
         broke = ", which left IR that breaks a rule" if verifying else ""

@@ -51,11 +51,16 @@ def _show(s: Summary) -> None:
             "; ".join(_type_text(type) for type in row.types),
             f"{row.macs:,}",
             f"{row.constant_bytes:,}",
-            row.location,
+            _tail(row.location),
         )
         for row in s.ops
     ]
     print_table("", ("#", "op", "result", "MACs", "constants", "from"), rows, sys.stdout)
+
+
+def _tail(text: str, width: int = 60) -> str:
+    """The end of a long text: of a location, what it says last."""
+    return text if len(text) <= width else f"...{text[-width:]}"
 
 
 def _type_text(type: TensorType) -> str:
