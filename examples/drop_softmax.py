@@ -1,4 +1,4 @@
-"""A pass of your own, in a file: `tinyir opt model.tflite --load-pass examples/drop_softmax.py --passes drop-softmax`."""
+"""A pass of your own: `tinyir opt model.tflite --load-pass examples/drop_softmax.py --passes drop-softmax`."""
 
 from __future__ import annotations
 
