@@ -11,6 +11,7 @@ BUILTIN = (
     "legalize-quant",
     "fuse-ops",
     "lower-to-loops",
+    "schedule-loops",
     "plan-memory",
 )
 """Every pass of this package: `fuse-ops` is the class `FuseOps` in fuse_ops.py."""

@@ -196,25 +196,27 @@ Body = tuple[Stmt, ...]
 
 @dataclass(frozen=True)
 class Packing:
-    """How a constant is laid out anew at compile time: element [d0, d1, ...] is `old[index]` of an array of the old
-    `shape`, or 0 where that lies outside."""
+    """How a constant is laid out anew at compile time: over the new dimensions `dims`, element [d0, d1, ...] is
+    `old[index]` of an array of the old `shape`, or 0 where that lies outside."""
 
     shape: tuple[int, ...]
+    dims: tuple[int, ...]
     index: tuple[Affine, ...]
 
     @staticmethod
-    def identity(shape: tuple[int, ...]) -> Packing:
-        return Packing(shape, tuple(Affine.of(f"d{i}") for i in range(len(shape))))
+    def identity(shape: tuple[int, ...], dims: tuple[int, ...]) -> Packing:
+        """The same order, with room for `dims` elements along each axis."""
+        return Packing(shape, dims, tuple(Affine.of(f"d{i}") for i in range(len(shape))))
 
-    def after(self, index: tuple[Affine, ...]) -> Packing:
-        """This packing, indexed by `index` of newer dimensions."""
-        dims = {f"d{i}": at for i, at in enumerate(index)}
-        return Packing(self.shape, tuple(at.substitute(dims) for at in self.index))
+    def after(self, dims: tuple[int, ...], index: tuple[Affine, ...]) -> Packing:
+        """This packing seen through newer dimensions: its own [d0, d1, ...] is what `index` says."""
+        values = {f"d{i}": at for i, at in enumerate(index)}
+        return Packing(self.shape, dims, tuple(at.substitute(values) for at in self.index))
 
-    def apply(self, array: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        """The array of the new `shape`."""
-        grid = dict(zip((f"d{i}" for i in range(len(shape))), np.indices(shape), strict=True))
-        parts = [sum((c * grid[v] for v, c in at.terms), np.full(shape, at.const)) for at in self.index]
+    def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The packed array, of shape `dims`."""
+        grid = dict(zip((f"d{i}" for i in range(len(self.dims))), np.indices(self.dims), strict=True))
+        parts = [sum((c * grid[v] for v, c in at.terms), np.full(self.dims, at.const)) for at in self.index]
         inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(parts, self.shape, strict=True)])
         clipped = tuple(np.clip(p, 0, n - 1) for p, n in zip(parts, self.shape, strict=True))
         return np.where(inside, array.reshape(self.shape)[clipped], 0).astype(array.dtype)

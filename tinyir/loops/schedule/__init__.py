@@ -4,12 +4,13 @@ from tinyir.loops.schedule.core import PRIMITIVES, ScheduleError, apply
 from tinyir.loops.schedule.data import flatten, pack, pad_sum, stage
 from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
 from tinyir.loops.schedule.tensorize import interleave, tensorize
-from tinyir.loops.schedule.tidy import hoist, lift, share, simplify, unswitch
+from tinyir.loops.schedule.tidy import collapse, hoist, lift, share, simplify, unswitch
 
 __all__ = [
     "PRIMITIVES",
     "ScheduleError",
     "apply",
+    "collapse",
     "flatten",
     "fuse",
     "hoist",

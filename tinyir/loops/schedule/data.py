@@ -127,8 +127,6 @@ def flatten(kernel: Kernel, buffer: str, first: int) -> Kernel:
     """The dimensions of a buffer from `first` on become one, with linear indices. Needed before loops over two of them
     are fused."""
     param = kernel.param(buffer)
-    if param.packing is not None:
-        raise refuse(kernel, f"flatten `{buffer}`", "it is packed")
     shape = param.shape
 
     def flat(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
@@ -167,9 +165,12 @@ def pack(kernel: Kernel, buffer: str, *order: str) -> Kernel:
     if used != set(order):
         raise refuse(kernel, f"pack `{buffer}` by {', '.join(order)}", f"it is indexed by {', '.join(sorted(used))}")
     dims = {v: Affine.of(f"d{i}") for i, v in enumerate(order)}
-    old = param.packing or Packing.identity(param.shape)
-    packing = old.after(tuple(at.substitute(dims) for at in load.index))
-    packed = replace(param, shape=tuple(extents[v] for v in order), packing=packing)
+    old = param.packing or Packing.identity(param.shape, param.shape)
+    if old.dims != param.shape:
+        raise refuse(kernel, f"pack `{buffer}`", "it was packed and flattened")
+    shape = tuple(extents[v] for v in order)
+    packing = old.after(shape, tuple(at.substitute(dims) for at in load.index))
+    packed = replace(param, shape=shape, packing=packing)
     read = replace(load, index=tuple(Affine.of(v) for v in order))
     kernel = kernel.with_body(map_exprs(kernel.body, lambda e: read if e == load else e))
     return with_param(kernel, packed)
@@ -192,8 +193,9 @@ def pad_sum(kernel: Kernel, var: str, multiple: int) -> Kernel:
     if consts.index[axis] != Affine.of(var):
         raise refuse(kernel, f"pad `{var}`", f"`{consts.buffer}` is indexed by {consts.index[axis]}")
     shape = tuple(extent if d == axis else n for d, n in enumerate(param.shape))
-    packing = param.packing or Packing.identity(param.shape)
-    kernel = with_param(kernel, replace(param, shape=shape, packing=packing))
+    if param.packing is not None:
+        raise refuse(kernel, f"pad `{var}`", f"`{consts.buffer}` is packed")
+    kernel = with_param(kernel, replace(param, shape=shape, packing=Packing.identity(param.shape, shape)))
     room = kernel.param(scratch.buffer)
     at = _axis_of(kernel, scratch, var)
     _, most = scratch.index[at].range({**extents_of(kernel), var: extent})

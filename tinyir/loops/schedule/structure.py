@@ -115,19 +115,20 @@ def unroll(kernel: Kernel, var: str) -> Kernel:
 
 
 @primitive
-def peel(kernel: Kernel, var: str, at: int) -> Kernel:
-    """for i in n  ->  for i in at { ... } for i_rest in n - at { ... with i = i_rest + at }."""
+def peel(kernel: Kernel, var: str, at: int, rest: str) -> Kernel:
+    """for i in n  ->  for i in at { ... } for rest in n - at { ... with i = rest + at }.
+
+    Loops and locals inside the second part get `_rest`, with the name given, at their end.
+    """
     loop = find(kernel, var)
     if not 0 < at < loop.extent:
         raise refuse(kernel, f"peel `{var}` at {at}", f"it runs over 0..{loop.extent}")
-    rest = f"{var}_rest"
-    inner = loops_of(loop.body)
-    names = {v: f"{v}_rest" for v in inner}
+    names = {v: f"{v}_{rest}" for v in loops_of(loop.body)}
     require_new(kernel, rest, *names.values())
 
     def rebuilt(old: For) -> Body:
         tail = substitute(old.body, {var: Affine.of(rest) + at})
-        tail = rename_loops(rename_locals(tail, {n: f"{n}_rest" for n in locals_of(tail)}), names)
+        tail = rename_loops(rename_locals(tail, {n: f"{n}_{rest}" for n in locals_of(tail)}), names)
         return (For(var, at, old.body), For(rest, old.extent - at, tail))
 
     return replace_loop(kernel, var, rebuilt)

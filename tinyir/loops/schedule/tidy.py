@@ -43,7 +43,7 @@ from tinyir.loops.schedule.structure import rename_loops
 
 @primitive
 def simplify(kernel: Kernel) -> Kernel:
-    """Decide guards from the extents of the loops; drop what never runs; write loops of one iteration out."""
+    """Decide guards from the extents of the loops, and drop what never runs."""
     extents = extents_of(kernel)
 
     def undecided(guards: tuple[Guard, ...]) -> tuple[Guard, ...] | None:
@@ -72,13 +72,23 @@ def simplify(kernel: Kernel) -> Kernel:
                 if still is None:
                     return orelse
                 return (If(still, body, orelse),) if still else body
-            case For(var=var, extent=1, body=body):
-                return substitute(body, {var: Affine()})
             case For(body=()):
                 return ()
         return (stmt,)
 
     return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+
+
+@primitive
+def collapse(kernel: Kernel) -> Kernel:
+    """Loops of one iteration are written out."""
+
+    def in_stmt(stmt: Stmt) -> Body:
+        if isinstance(stmt, For) and stmt.extent == 1:
+            return substitute(stmt.body, {stmt.var: Affine()})
+        return (stmt,)
+
+    return kernel.with_body(map_stmts(kernel.body, in_stmt))
 
 
 @primitive
