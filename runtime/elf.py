@@ -87,7 +87,7 @@ class Elf:
 
 
 def flash_sizes(objects: Iterable[Path]) -> FlashSizes:
-    """The flash that object files take: executable sections, and constant or initialised data."""
+    """The flash that object files or a linked program take: executable sections, and constant or initialised data."""
     code = weights = 0
     for path in objects:
         for section in _open(path).iter_sections():

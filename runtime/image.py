@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tinyir.diagnostics import LimitError, ToolError, UsageError
@@ -35,6 +36,9 @@ def build_image(
     if target.is_host:
         raise UsageError(f"target `{target.name}` has no memory map to link for", help="name a Cortex-M7 target")
     stack_bytes = -(-stack_bytes // PAGE_BYTES) * PAGE_BYTES
+    excess = info.arena_bytes + stack_bytes - target.ram.length
+    if excess > 0:
+        raise _too_large(info, target, "RAM", excess, [("arena", info.arena_bytes), ("stack", stack_bytes)])
     (folder / "memory.x").write_text(_memory_script(target, stack_bytes))
     (folder / "program.h").write_text(_program_header(info))
     objects = compiler.compile_all(info.source_paths, folder, target, CompileOptions(opt, (info.folder,)))
@@ -44,10 +48,12 @@ def build_image(
     try:
         return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target)
     except ToolError as error:
-        limit = _too_large(info, target, stack_bytes, flash_sizes(objects), error)
-        if limit is None:
+        found = re.search(r"region [`']FLASH'(?:: | )overflowed by (\d+) bytes", "\n".join(error.notes))
+        if not found:
             raise
-        raise limit from error
+        size = flash_sizes(objects)
+        parts = [("code", size.code), ("constants", size.weights)]
+        raise _too_large(info, target, "flash", int(found[1]), parts) from error
 
 
 def measure_flash(
@@ -90,20 +96,10 @@ def _program_header(info: ProgramInfo) -> str:
 
 
 def _too_large(
-    info: ProgramInfo, target: Target, stack_bytes: int, flash: FlashSizes, error: ToolError
-) -> LimitError | None:
-    """The linker's complaint about a full region as a LimitError with a breakdown; None for any other complaint."""
-    text = "\n".join(error.notes)
-    found = re.search(r"region [`'](RAM|FLASH)'(?:: | )overflowed by (\d+) bytes", text)
-    if not found:
-        return None
-    region, excess = found[1], int(found[2])
-    if region == "RAM":
-        memory, parts = target.ram, f"arena {info.arena_bytes:,}, stack {stack_bytes:,}"
-    else:
-        memory, parts = target.flash, f"code {flash.code:,}, constants {flash.weights:,}, the rest C library"
-    what = "RAM" if region == "RAM" else "flash"
+    info: ProgramInfo, target: Target, what: str, excess: int, parts: Sequence[tuple[str, int]]
+) -> LimitError:
+    memory = target.ram if what == "RAM" else target.flash
     return LimitError(
         f"`{info.name}` needs {excess:,} bytes more {what} than `{target.name}` has ({memory.length:,} bytes)",
-        notes=[f"bytes of {what}: {parts}"],
+        notes=[f"bytes of {what}: {', '.join(f'{name} {size:,}' for name, size in parts)}"],
     )

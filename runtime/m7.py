@@ -63,7 +63,8 @@ class M7Program:
     ) -> RunResult:
         """Run the program once on `inputs`.
 
-        Inputs and outputs lie where the arena's plan has them, or, with `own_buffers`, in memory outside the target's.
+        Inputs and outputs lie where the arena's plan has them, or, with `own_buffers`, in memory outside the target's
+        (then the arena that `observe` sees does not hold them).
         `count` adds instructions, per op too, and the trace; it costs no time. `observe` sees the arena after each op.
         The arena is overwritten before the run unless `fresh_arena` is false. `limit` bounds the instructions.
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,7 +14,6 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from tinyir.diagnostics import ToolError, UsageError
@@ -79,7 +81,7 @@ class CrossCompiler:
         wanted = {"gcc": "arm-none-eabi-gcc", "zig": "the Python package ziglang"}.get(prefer or "", "a cross compiler")
         raise ToolError(f"{wanted} was not found", help=INSTALL_HELP)
 
-    @cached_property
+    @functools.cached_property
     def version(self) -> str:
         """One line that names compiler and version."""
         return _version(self.command)
@@ -118,10 +120,10 @@ class HostCompiler:
     @staticmethod
     def detect() -> HostCompiler:
         """$CC, cc, gcc, clang or zig, the first one present. Raises ToolError without one."""
-        for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-            path = shutil.which(name) if name else None
+        for command in (shlex.split(os.environ.get("CC", "")), ["cc"], ["gcc"], ["clang"]):
+            path = shutil.which(command[0]) if command else None
             if path:
-                return HostCompiler((path,))
+                return HostCompiler((path, *command[1:]))
         if has_zig():
             return HostCompiler(ZIG_CC)
         raise ToolError(
@@ -129,7 +131,7 @@ class HostCompiler:
             help="install gcc or clang, or: pip install 'tinyir[m7]', which brings one",
         )
 
-    @cached_property
+    @functools.cached_property
     def version(self) -> str:
         """One line that names compiler and version."""
         return _version(self.command)
@@ -157,15 +159,19 @@ def has_zig() -> bool:
 
 
 def cache_dir() -> Path:
-    """A folder for files worth keeping between runs; a temporary one where the user's cache cannot be written."""
+    """A folder for files worth keeping between runs; one that goes at exit where the user's cache cannot be written."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     folder = Path(base) / "tinyir"
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        folder = Path(tempfile.gettempdir()) / f"tinyir-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-        folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
+        if os.access(folder, os.W_OK):
+            return folder
+    return Path(_temporary_cache().name)
+
+
+@functools.cache
+def _temporary_cache() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="tinyir-cache-")
 
 
 def run_tool(command: Sequence[str], what: str, cwd: Path | None = None) -> str:
