@@ -1,0 +1,92 @@
+"""Cross-checks: QEMU runs the same program to the same results, and m7prof counts the same instructions."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.runtime.samples import (
+    COMPILERS,
+    SAMPLE,
+    TOOLS,
+    assert_equal,
+    changed,
+    expected,
+    inputs,
+    needs_m7,
+    needs_m7prof,
+    needs_qemu,
+)
+from tinyir.diagnostics import ToolError
+from tinyir.runtime.elf import Elf
+from tinyir.runtime.emulator import Emulator
+from tinyir.runtime.qemu import QemuProgram, build_referee_elf
+from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.target import CompilerKind, get_target
+
+
+@needs_qemu
+@pytest.mark.parametrize("kind", COMPILERS)
+def test_outputs(kind: CompilerKind) -> None:
+    batch = [inputs(seed) for seed in range(5)]
+    for values, result in zip(batch, QemuProgram.build(SAMPLE, CrossCompiler.detect(kind)).run(batch), strict=True):
+        assert result.status == 0
+        assert_equal(result.outputs, expected(values))
+
+
+@needs_qemu
+def test_a_fault(tmp_path: Path) -> None:
+    folder = changed(tmp_path, "int8_t *const hidden", "*(volatile int *)0xF0000000u = 1;\n    int8_t *const hidden")
+    with pytest.raises(ToolError, match="ended with status 125"):
+        QemuProgram.build(folder).run([inputs()])
+
+
+@needs_m7
+def test_without_qemu(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = QemuProgram.build(SAMPLE)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ToolError, match="qemu-system-arm was not found"):
+        built.run([inputs()])
+
+
+@pytest.fixture
+def m7prof(monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("capstone")
+    monkeypatch.syspath_prepend(str(TOOLS))
+    yield importlib.import_module("m7prof")
+    for name in [name for name in sys.modules if name.split(".")[0] == "m7prof"]:
+        del sys.modules[name]
+
+
+@needs_m7
+@needs_m7prof
+@pytest.mark.parametrize("kind", COMPILERS)
+@pytest.mark.parametrize("engine", [pytest.param("qemu", marks=needs_qemu), "unicorn"])
+def test_m7prof_counts_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m7prof: Any, kind: CompilerKind, engine: str
+) -> None:
+    """In total, and per function, on the input pattern of semihost.c; `tinyir_bench` is the referee's own caller."""
+    monkeypatch.chdir(tmp_path)
+    path = build_referee_elf(SAMPLE, tmp_path / "sample.elf", CrossCompiler.detect(kind))
+    profile = m7prof.profile(path, engine=engine, timeout=60)
+    assert profile.roi and profile.exit_code == 0
+    theirs = {name: tally.instructions for name, tally in profile.functions.items() if name != "tinyir_bench"}
+    assert _ours(Elf.read(path)) == theirs
+    assert sum(theirs.values()) == profile.total.instructions - profile.functions["tinyir_bench"].instructions
+
+
+def _ours(elf: Elf) -> dict[str, int]:
+    """Instructions of `sample_run` and what it calls, by function, on the same input."""
+    emulator = Emulator(elf, get_target("mps2-an500"))
+    arena = elf.symbol("tinyir_arena")
+    places = [emulator.call(f"sample_{name}", arena) for name in ("input0", "input1", "output0", "output1")]
+    for place, size in zip(places, (16, 64), strict=False):
+        emulator.write(place, bytes((i * 37 + 11 - 128) % 256 for i in range(size)))
+    assert emulator.call("sample_run", arena, *places) == 0
+    counts: dict[str, int] = {}
+    for block in emulator.tracer.trace().blocks:
+        function = elf.describe(block.address).split("+")[0]
+        counts[function] = counts.get(function, 0) + block.count * block.instructions
+    return counts
