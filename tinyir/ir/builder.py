@@ -37,7 +37,7 @@ class Builder:
 
     def const(self, array: npt.NDArray[Any], name: str = "", elem: ElemType | None = None, layout: str = "") -> Value:
         """A constant; its element type is the array's unless `elem` says more (scales)."""
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array, order="C")
         type = TensorType(tuple(array.shape), elem if elem is not None else dtype_of(array), layout)
         return self.add(Const(value=array, types=type, name=name))
 

@@ -141,4 +141,4 @@ def _aligned(array: Array, operand: TensorType, result: TensorType) -> Array:
 def _from_canonical(array: Array, canonical: str, type: TensorType) -> Array:
     if canonical and canonical != type.layout:
         array = array.transpose(layout_order(canonical, type.layout))
-    return np.ascontiguousarray(array)
+    return np.asarray(array, order="C")

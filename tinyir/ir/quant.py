@@ -35,53 +35,31 @@ def quantize_multiplier(real: float) -> Multiplier:
     return mantissa, exponent
 
 
-def float32_product(a: float, b: float) -> float:
-    """a * b rounded to float32: some kernels multiply scales before they widen them."""
-    return float(np.float32(a) * np.float32(b))
+def scale_ratio(numerators: Sequence[float], denominator: float, numerics: str) -> float:
+    """The product of `numerators` over `denominator`: TFLite Micro computes it in double precision, the kernels of
+    LiteRT that ask for this function in float32, from left to right."""
+    if numerics == "litert":
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.prod(np.array(numerators, np.float32), dtype=np.float32) / np.float32(denominator))
+    return math.prod(numerators) / denominator
 
 
-def float32_quotient(a: float, b: float) -> float:
-    """a / b rounded to float32."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(a) / np.float32(b))
-
-
-def convolution_multipliers(x: QType, w: QType, y: QType) -> list[Multiplier]:
+def contraction_multipliers(x: QType, w: QType, y: QType) -> list[Multiplier]:
     """s_x * s_w / s_y for each scale of the weights, in double precision (PopulateConvolutionQuantizationParams in
     TFLite's kernels/kernel_util.cc)."""
     return [quantize_multiplier(x.scale * scale / y.scale) for scale in w.scales]
-
-
-def dense_multipliers(x: QType, w: QType, y: QType) -> list[Multiplier]:
-    """As `convolution_multipliers`, but one scale for all the weights is multiplied by s_x in float32
-    (GetQuantizedConvolutionMultipler, kernels/kernel_util.cc)."""
-    if len(w.scales) > 1:
-        return convolution_multipliers(x, w, y)
-    return [quantize_multiplier(float32_product(x.scale, w.scales[0]) / y.scale)]
-
-
-def product_multiplier(a: QType, b: QType, y: QType, numerics: str) -> Multiplier:
-    """s_a * s_b / s_y: TFLite Micro computes it in double (kernels/mul_common.cc), LiteRT in float32 (mul.cc)."""
-    if numerics == "litert":
-        return quantize_multiplier(float32_quotient(float32_product(a.scale, b.scale), y.scale))
-    return quantize_multiplier(a.scale * b.scale / y.scale)
 
 
 ADD_LEFT_SHIFT = 20
 """Bits of headroom that ADD and SUB of int8 gain before they rescale."""
 
 
-def sum_multipliers(a: QType, b: QType, y: QType, *, float32: bool) -> tuple[Multiplier, Multiplier, Multiplier]:
-    """The factors of ADD and SUB: of a and of b on the way to the common scale, and from there to y.
-
-    Sources: kernels/add_common.cc in double precision, kernels/sub_common.cc of TFLite Micro in `float32`.
-    """
+def sum_multipliers(a: QType, b: QType, y: QType) -> tuple[Multiplier, Multiplier, Multiplier]:
+    """The factors of ADD and SUB: of a and of b on the way to twice the larger scale, and from there to y, in double
+    precision (kernels/add_common.cc)."""
     common = 2 * max(a.scale, b.scale)
-    divide = float32_quotient if float32 else lambda p, q: p / q
-    last = divide(common, (1 << ADD_LEFT_SHIFT) * y.scale)
-    factors = divide(a.scale, common), divide(b.scale, common), last
-    first, second, third = (quantize_multiplier(factor) for factor in factors)
-    return first, second, third
+    last = common / ((1 << ADD_LEFT_SHIFT) * y.scale)
+    return quantize_multiplier(a.scale / common), quantize_multiplier(b.scale / common), quantize_multiplier(last)
 
 
 def mean_multiplier(x: QType, y: QType, count: int) -> Multiplier:
@@ -99,7 +77,8 @@ def clamp_limits(lo: float, hi: float, q: QType) -> tuple[int, int]:
 
 def _limit(real: float, q: QType) -> int:
     least, most = q.storage.limits
-    quotient = float32_quotient(real, q.scale)
+    with np.errstate(over="ignore"):
+        quotient = float(np.float32(real) / np.float32(q.scale))
     if math.isinf(quotient):
         return least if quotient < 0 else most
     return max(least, min(most, q.zero_point + round_half_away(quotient)))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinyir.ir.quant import Multiplier, clamp_limits, float32_product, float32_quotient, quantize_multiplier
+from tinyir.ir.quant import Multiplier, clamp_limits, quantize_multiplier, scale_ratio
 from tinyir.ir.semantics.fixedpoint import multiply_quantized, rounding_shift_right
 from tinyir.ir.semantics.gemmlowp import exp_of_negative, logistic, tanh
 from tinyir.ir.types import QType
@@ -40,26 +40,30 @@ def requantize_table(x: QType, y: QType) -> Array:
 
 
 def relu_table(x: QType, y: QType, lo: float, hi: float, numerics: str) -> Array:
-    """Clamping to the reals lo..hi between two types (ReluQuantized, CalculateReluOpData in
-    kernels/activations_common.cc; QuantizedReluX in LiteRT's activations.cc).
+    """Clamping to the reals lo..hi between two types (ReluQuantized in kernels/activations.h; QuantizedReluX in
+    LiteRT's activations.cc).
 
     The RELU6 of TFLite Micro does not rescale: it clamps the stored integers by the type of x (Relu6Quantized).
     """
     if numerics == "tflm" and math.isfinite(hi) and lo == 0.0:
         return np.clip(STORED, *clamp_limits(lo, hi, x)).astype(np.int8)
-    factor = quantize_multiplier(float32_quotient(x.scale, y.scale))
+    factor = quantize_multiplier(scale_ratio([x.scale], y.scale, numerics))
     values = _scaled(STORED - x.zero_point, factor) + y.zero_point
     return np.asarray(np.clip(values, *clamp_limits(lo, hi, y)).astype(np.int8))
 
 
-def leaky_relu_table(x: QType, y: QType, alpha: float) -> Array:
-    """x, or alpha * x where x is negative (QuantizeLeakyRelu in `reference/leaky_relu.h`, kernels/leaky_relu_common.cc,
-    which multiplies the scales in float32)."""
-    slope = float32_quotient(float32_product(x.scale, alpha), y.scale)
+def leaky_relu_multipliers(x: QType, y: QType, alpha: float, numerics: str) -> tuple[Multiplier, Multiplier]:
+    """The factors of positive values, and, by their size, of negative ones (kernels/leaky_relu_common.cc)."""
+    negative = quantize_multiplier(abs(scale_ratio([x.scale, alpha], y.scale, numerics)))
+    return quantize_multiplier(scale_ratio([x.scale], y.scale, numerics)), negative
+
+
+def leaky_relu_table(x: QType, y: QType, alpha: float, numerics: str) -> Array:
+    """x, or alpha * x where x is negative (QuantizeLeakyRelu in `reference/leaky_relu.h`)."""
+    above, below = leaky_relu_multipliers(x, y, alpha, numerics)
     values = STORED - x.zero_point
-    negative = _scaled(values, quantize_multiplier(abs(slope))) * (-1 if slope < 0 else 1)
-    positive = _scaled(values, quantize_multiplier(float32_quotient(x.scale, y.scale)))
-    return _to_int8(np.where(values >= 0, positive, negative) + y.zero_point)
+    negative = _scaled(values, below) * (-1 if alpha < 0 else 1)
+    return _to_int8(np.where(values >= 0, _scaled(values, above), negative) + y.zero_point)
 
 
 # -- logistic and tanh ------------------------------------------------------------------------------------------------
@@ -120,9 +124,9 @@ def _libm(function: Callable[[Array], Array], v: Array) -> Array:
 # -- hard swish -------------------------------------------------------------------------------------------------------
 
 
-def hard_swish_table(x: QType, y: QType) -> Array:
+def hard_swish_table(x: QType, y: QType, numerics: str) -> Array:
     """x * clamp(x + 3, 0, 6) / 6 in 16-bit fixed point (HardSwish in `reference/hard_swish.h`)."""
-    (output_factor, output_shift), (gate_factor, gate_shift) = hard_swish_multipliers(x, y)
+    (output_factor, output_shift), (gate_factor, gate_shift) = hard_swish_multipliers(x, y, numerics)
     fine = (STORED - x.zero_point) << 7
     unshifted = _rounding_high_mul16(fine, output_factor)
     gate = _saturate16(fine << (gate_shift - 1)) if gate_shift > 0 else fine
@@ -136,12 +140,12 @@ def hard_swish_table(x: QType, y: QType) -> Array:
     return _to_int8(_rounding_shift_right16(product, -output_shift) + y.zero_point)
 
 
-def hard_swish_multipliers(x: QType, y: QType) -> tuple[Multiplier, Multiplier]:
+def hard_swish_multipliers(x: QType, y: QType, numerics: str) -> tuple[Multiplier, Multiplier]:
     """Q15 factors to the scale of y and to a scale on which 3.0 is 2^15 (HardSwishPrepare in
     kernels/hard_swish_common.cc)."""
-    fine_scale = float32_product(1 / 128, x.scale)
-    output = quantize_multiplier(float32_quotient(fine_scale, y.scale))
-    gate = quantize_multiplier(float32_quotient(fine_scale, 3 / 32768))
+    fine_scale = x.scale / 128
+    output = quantize_multiplier(scale_ratio([fine_scale], y.scale, numerics))
+    gate = quantize_multiplier(scale_ratio([fine_scale], 3 / 32768, numerics))
     return (_mantissa16(output[0]), output[1]), (_mantissa16(gate[0]), gate[1])
 
 

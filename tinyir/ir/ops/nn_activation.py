@@ -10,12 +10,13 @@ from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops.expand import is_quantized, lookup, quant_of, require_multipliers
 from tinyir.ir.ops.int_elementwise import elementwise_result
-from tinyir.ir.quant import float32_quotient, quantize_multiplier
+from tinyir.ir.quant import quantize_multiplier
 from tinyir.ir.types import TensorType
 from tinyir.ir.unary_tables import (
     Array,
     hard_swish_multipliers,
     hard_swish_table,
+    leaky_relu_multipliers,
     leaky_relu_table,
     logistic_table,
     relu_table,
@@ -60,7 +61,7 @@ class Relu(_Unary):
         self.require(self.lo <= self.hi, f"has no values between {self.lo} and {self.hi}")
         if is_quantized(self):
             x, y = quant_of(self, self.x), quant_of(self, self.y)
-            require_multipliers(self, [quantize_multiplier(float32_quotient(x.scale, y.scale))])
+            require_multipliers(self, [quantize_multiplier(x.scale / y.scale)])
 
     def reference(self) -> Reference:
         return Reference(semantics.clamp, dict(self.attrs))
@@ -81,14 +82,13 @@ class LeakyRelu(_Unary):
         self.require(math.isfinite(self.alpha), f"has the slope {self.alpha}")
         if is_quantized(self):
             x, y = quant_of(self, self.x), quant_of(self, self.y)
-            factor = float32_quotient(x.scale, y.scale)
-            require_multipliers(self, [quantize_multiplier(factor), quantize_multiplier(abs(factor * self.alpha))])
+            require_multipliers(self, leaky_relu_multipliers(x, y, self.alpha, "tflm"))
 
     def reference(self) -> Reference:
         return Reference(semantics.leaky_relu_float, dict(self.attrs))
 
     def table(self, numerics: str) -> Array:
-        return leaky_relu_table(quant_of(self, self.x), quant_of(self, self.y), self.alpha)
+        return leaky_relu_table(quant_of(self, self.x), quant_of(self, self.y), self.alpha, numerics)
 
 
 @define_op("nn.hard_swish", Trait.PURE, Trait.ELEMENTWISE)
@@ -100,7 +100,7 @@ class HardSwish(_Unary):
 
     def verify(self) -> None:
         if is_quantized(self):
-            output, gate = hard_swish_multipliers(quant_of(self, self.x), quant_of(self, self.y))
+            output, gate = hard_swish_multipliers(quant_of(self, self.x), quant_of(self, self.y), "tflm")
             require_multipliers(self, [output], most=0)
             require_multipliers(self, [gate])
 
@@ -108,7 +108,7 @@ class HardSwish(_Unary):
         return Reference(semantics.hard_swish_float)
 
     def table(self, numerics: str) -> Array:
-        return hard_swish_table(quant_of(self, self.x), quant_of(self, self.y))
+        return hard_swish_table(quant_of(self, self.x), quant_of(self, self.y), numerics)
 
 
 class _Sigmoid(_Unary):

@@ -12,7 +12,7 @@ from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops.expand import folded_bias, quant_of, requantize, require_multipliers, storage, weights_of
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
 from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
-from tinyir.ir.quant import convolution_multipliers, dense_multipliers
+from tinyir.ir.quant import contraction_multipliers
 from tinyir.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Conv2D(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(set(w.zero_points) == {0}, "needs weights with the zero point 0")
             self.require(w.axis in (None, self.w.type.axis("O")), "needs one weight scale, or one per output channel")
-            require_multipliers(self, convolution_multipliers(x, w, y))
+            require_multipliers(self, contraction_multipliers(x, w, y))
 
     def canonical_layouts(self) -> tuple[str, ...]:
         return "NHWC", "OHWI", "C", "NHWC"
@@ -80,7 +80,7 @@ class DepthwiseConv2D(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(set(w.zero_points) == {0}, "needs weights with the zero point 0")
             self.require(w.axis in (None, self.w.type.axis("O")), "needs one weight scale, or one per output channel")
-            require_multipliers(self, convolution_multipliers(x, w, y))
+            require_multipliers(self, contraction_multipliers(x, w, y))
 
     def canonical_layouts(self) -> tuple[str, ...]:
         return "NHWC", "HWO", "C", "NHWC"
@@ -112,7 +112,7 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
             name=op.y.name,
         )
     )
-    return requantize(b, op, acc, convolution_multipliers(x, w, quant_of(op, op.y)), layout="C")
+    return requantize(b, op, acc, contraction_multipliers(x, w, quant_of(op, op.y)), layout="C")
 
 
 def _name(value: Value | None) -> str:
@@ -154,7 +154,7 @@ class Dense(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(not w.per_axis or set(w.zero_points) == {0}, "needs per-channel weights with the zero point 0")
             self.require(w.axis in (None, 0), "needs one weight scale, or one per row")
-            require_multipliers(self, dense_multipliers(x, w, y))
+            require_multipliers(self, contraction_multipliers(x, w, y))
 
     def reference(self) -> Reference:
         return Reference(semantics.dense_float)
@@ -177,4 +177,4 @@ class Dense(Op):
             )
         )
         rounding = "single" if b.numerics == "litert" else "double"
-        return requantize(b, self, acc, dense_multipliers(x, w, quant_of(self, self.y)), rounding)
+        return requantize(b, self, acc, contraction_multipliers(x, w, quant_of(self, self.y)), rounding)

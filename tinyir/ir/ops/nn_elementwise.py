@@ -11,7 +11,14 @@ from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops import int_elementwise as integer
 from tinyir.ir.ops.expand import is_quantized, quant_of, requantize, require_multipliers, storage, typed
 from tinyir.ir.ops.int_elementwise import elementwise_result
-from tinyir.ir.quant import ADD_LEFT_SHIFT, Multiplier, clamp_limits, product_multiplier, sum_multipliers
+from tinyir.ir.quant import (
+    ADD_LEFT_SHIFT,
+    Multiplier,
+    clamp_limits,
+    quantize_multiplier,
+    scale_ratio,
+    sum_multipliers,
+)
 from tinyir.ir.types import DType, TensorType
 
 if TYPE_CHECKING:
@@ -34,16 +41,15 @@ class _Sum(_Binary):
 
     def verify(self) -> None:
         if is_quantized(self):
-            require_multipliers(self, [self._multipliers("tflm")[2]], most=0)
+            require_multipliers(self, [self._multipliers()[2]], most=0)
 
-    def _multipliers(self, numerics: str) -> tuple[Multiplier, Multiplier, Multiplier]:
-        a, b, y = (quant_of(self, value) for value in (self.a, self.b, self.y))
-        return sum_multipliers(a, b, y, float32=False)
+    def _multipliers(self) -> tuple[Multiplier, Multiplier, Multiplier]:
+        return sum_multipliers(*(quant_of(self, value) for value in (self.a, self.b, self.y)))
 
     def _expand(self, b: Builder, combine: type[Op]) -> Value | None:
         if not is_quantized(self):
             return None
-        *scale, out = self._multipliers(b.numerics)
+        *scale, out = self._multipliers()
         terms = [_rescaled(self, b, value, factor) for value, factor in zip((self.a, self.b), scale, strict=True)]
         total = b.add(combine(*terms, types=_i32(self.y), name=self.y.name))
         return requantize(b, self, total, [out])
@@ -77,16 +83,11 @@ class Add(_Sum):
 
 @define_op("nn.sub", Trait.PURE, Trait.ELEMENTWISE)
 class Sub(_Sum):
-    """y = a - b (`reference/sub.h`). TFLite Micro computes the factors in float32 (kernels/sub_common.cc), LiteRT in
-    double precision (sub.cc)."""
+    """y = a - b (`reference/sub.h`, kernels/sub_common.cc)."""
 
     a: Value = operand("f32 or int8")
     b: Value = operand("the same kind; extents of 1 broadcast")
     y: Value = result()
-
-    def _multipliers(self, numerics: str) -> tuple[Multiplier, Multiplier, Multiplier]:
-        a, b, y = (quant_of(self, value) for value in (self.a, self.b, self.y))
-        return sum_multipliers(a, b, y, float32=numerics == "tflm")
 
     def reference(self) -> Reference:
         return Reference(semantics.sub_float)
@@ -109,7 +110,7 @@ class Mul(_Binary):
 
     def _multiplier(self, numerics: str) -> Multiplier:
         a, b, y = (quant_of(self, value) for value in (self.a, self.b, self.y))
-        return product_multiplier(a, b, y, numerics)
+        return quantize_multiplier(scale_ratio([a.scale, b.scale], y.scale, numerics))
 
     def reference(self) -> Reference:
         return Reference(semantics.mul_float)

@@ -23,7 +23,7 @@ def reshape(x: Array, *, shape: tuple[int, ...]) -> Array:
 
 def transpose(x: Array, *, perm: tuple[int, ...]) -> Array:
     """Axis i of the result is axis perm[i] of `x`."""
-    return np.ascontiguousarray(x.transpose(perm))
+    return np.asarray(x.transpose(perm), order="C")
 
 
 def pad(x: Array, *, pads: tuple[tuple[int, int], ...], value: float) -> Array:
