@@ -55,7 +55,7 @@ def clamp_in_producer(op: Op, b: Builder) -> Value | None:
             lo, hi = _clamp_twice(producer.attrs, op.attrs)
             attrs = {**producer.attrs, "lo": lo, "hi": hi}
             loc = fuse_locs([producer.loc, op.loc])
-            return b.add(type(producer)(*producer.operands, types=op.type, loc=loc, name=x.name, **attrs))
+            return b.add(type(producer)(*producer.operands, types=op.type, loc=loc, **attrs))
     return None
 
 

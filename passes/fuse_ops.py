@@ -28,22 +28,27 @@ class FuseOps(Pass):
 
     A group has at most one op that makes loops of its own (a contraction, a window, a copy); what follows it element by
     element joins, and so does elementwise work on the other operands of what joined (the rescaled skip of a residual
-    addition). Skips a value with a second reader outside the group, because it must be stored anyway, and views.
+    addition). A result wider than its operands (an int8 tensor less its zero point) is computed again for each reader
+    rather than stored.
+
+    Needs: nothing.  Leaves: groups whose inner values have one reader.  Skips a value with a second reader outside the
+    group, because it must be stored anyway, and views.
     """
 
     name: ClassVar[str] = "fuse-ops"
     max_ops: int = 16
 
     def run(self, module: Module) -> dict[str, int]:
-        groups = 0
+        groups = copies = 0
         for func in module.funcs.values():
+            copies += _repeat_widenings(func)
             for op in list(func.ops):
                 if op.block is func.block and _may_lead(op):
                     members = self._group(op)
                     if len(members) > 1:
                         _make_group(func, members)
                         groups += 1
-        return {"groups": groups}
+        return {"groups": groups, "repeated ops": copies}
 
     def _group(self, lead: Op) -> list[Op]:
         """The ops of the group that `lead` begins, in program order."""
@@ -56,6 +61,25 @@ class FuseOps(Pass):
                 break
             members = joined
         return sorted(members, key=lambda op: position[op])
+
+
+def _repeat_widenings(func: Func) -> int:
+    """Give each reader of a widened value its own widening, so that the value is not stored wide. Returns how many
+    copies were made."""
+    copies = 0
+    for op in reversed(list(func.ops)):
+        if not op.has(Trait.ELEMENTWISE) or len(op.results) != 1 or len(op.result.users) < 2:
+            continue
+        if max((v.type.bytes for v in op.operands), default=0) >= op.type.bytes:
+            continue
+        for user in op.result.users[1:]:
+            copy = type(op)(*op.operands, types=op.type, loc=op.loc, name=op.result.name, **op.attrs)
+            func.block.insert_before(op, copy)
+            for index, value in enumerate(user.operands):
+                if value is op.result:
+                    user.set_operand(index, copy.result)
+            copies += 1
+    return copies
 
 
 def _may_lead(op: Op) -> bool:

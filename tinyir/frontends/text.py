@@ -20,6 +20,7 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from tinyir.diagnostics import IRError, Loc, Source, TextPos, did_you_mean
+from tinyir.frontends.text_kernel import KernelReader
 from tinyir.ir.core import Block, Func, Module, Op, Symbol, Value
 from tinyir.ir.opdef import op_class
 from tinyir.ir.types import DType, ElemType, QType, TensorType
@@ -115,6 +116,11 @@ class _Reader:
             assert isinstance(item, Tree)
             if item.data == "resource":
                 self.resource(item)
+            elif item.data == "kernel":
+                kernel = KernelReader(self).kernel(item)
+                if kernel.name in module.kernels:
+                    raise self.error(item, f"@{kernel.name} is defined twice")
+                module.kernels[kernel.name] = kernel
             else:
                 func = self.func(item)
                 if func.name in module.funcs:

@@ -5,7 +5,7 @@ A recipe is a function Kernel -> Kernel; the steps it takes are recorded in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tinyir.ir.types import DType
 from tinyir.loops.ir import Cond, For, Kernel, Load, all_exprs, loops_of
@@ -213,7 +213,7 @@ def word_products(kernel: Kernel, run: str) -> Kernel:
     source = _copy_loops(kernel)
     kernel = flatten(kernel, "x", 2)
     if len(source) == 2:
-        kernel = fuse(kernel, *source, "j")
+        kernel = fuse(kernel, source[0], source[1], "j")
         source = ["j"]
     if _has_guards(kernel):
         kernel = simplify(unswitch(kernel, source[0]))
@@ -230,7 +230,9 @@ def word_products(kernel: Kernel, run: str) -> Kernel:
 def _copy_loops(kernel: Kernel) -> list[str]:
     """The loops over columns and channels that copy the image itself."""
     for var, loop in _loops(kernel).items():
-        if var.startswith(("xs_2", "column")) and any(isinstance(e, Load) and e.buffer == "x" for e in all_exprs(loop.body)):
+        if var.startswith(("xs_2", "column")) and any(
+            isinstance(e, Load) and e.buffer == "x" for e in all_exprs(loop.body)
+        ):
             return [var, *loops_of(loop.body)]
     raise ScheduleError("the image is not copied by rows")
 
@@ -271,7 +273,7 @@ def depthwise(kernel: Kernel) -> Kernel:
     return finish(jam(kernel, f"{column}i"))
 
 
-def _product(loops: dict[str, For], names: list[str]) -> int:
+def _product(loops: dict[str, For], names: Sequence[str]) -> int:
     total = 1
     for name in names:
         total *= loops[name].extent
