@@ -1,4 +1,4 @@
-"""What must hold of every kernel: names are defined, unique and in scope; indices have the right rank and stay in range."""
+"""What must hold of every kernel: names are defined, unique and in scope; indices have the right rank and range."""
 
 from __future__ import annotations
 

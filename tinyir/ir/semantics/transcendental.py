@@ -57,11 +57,16 @@ def _power_of_two(n: Array) -> Array:
     return ((n + 127) << 23).astype(np.int32).view(np.float32)
 
 
+def _number(x: Array) -> Array:
+    """`x` with 0 for NaN, so that no NaN goes through arithmetic."""
+    return np.where(np.isnan(x), f32(0), x)
+
+
 def exp(x: Array) -> Array:
     """e^x: inf above 88.72, subnormal below -87.33, 0 below -103.97; a NaN comes back as it is."""
     x = np.asarray(x, np.float32)
-    bounded = np.where(x > f32(100), f32(100), np.where(x < f32(-110), f32(-110), x))
-    bounded = np.where(np.isnan(x), f32(0), bounded)
+    number = _number(x)
+    bounded = np.where(number > f32(100), f32(100), np.where(number < f32(-110), f32(-110), number))
     whole = (bounded * LOG2_E + ROUND) - ROUND
     r = (bounded - whole * LN2_HIGH) - whole * LN2_LOW
     mantissa = (_polynomial(EXP_TERMS, r) * (r * r) + r) + f32(1)
@@ -75,11 +80,12 @@ def exp(x: Array) -> Array:
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent: odd, 1 above 9.02; a NaN comes back as it is."""
     x = np.asarray(x, np.float32)
-    size = np.abs(x)
+    size = np.abs(_number(x))
     near = np.where(size < TANH_SWITCH, size, f32(0))
     square = near * near
     small = (_polynomial(TANH_TERMS, square) * square) * near + near
-    large = f32(1) - f32(2) / (exp(size + size) + f32(1))
+    with np.errstate(over="ignore"):
+        large = f32(1) - f32(2) / (exp(size + size) + f32(1))
     result = np.copysign(np.where(size < TANH_SWITCH, small, large), x)
     return np.where(np.isnan(x), x, result)
 
@@ -87,6 +93,6 @@ def tanh(x: Array) -> Array:
 def logistic(x: Array) -> Array:
     """1 / (1 + e^-x), as e^x / (1 + e^x) for negative x; a NaN comes back as it is."""
     x = np.asarray(x, np.float32)
-    e = exp(-np.abs(x))
+    e = exp(-np.abs(_number(x)))
     result = np.where(x < f32(0), e, f32(1)) / (f32(1) + e)
     return np.where(np.isnan(x), x, result)
