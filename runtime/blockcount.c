@@ -3,7 +3,8 @@
  * tinyir_on_block is called at each basic block (UC_HOOK_BLOCK). It counts the transitions between blocks, from which
  * all other counts follow, keeps the number of the op that is running, and stops a program that has run too long.
  * tinyir_on_access is called at each load and store (UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE) and stops the program at
- * the first one outside the ranges it may touch, or that the Cortex-M7 would refuse as unaligned.
+ * the first one outside the ranges it may touch, or that the Cortex-M7 would refuse as unaligned. tinyir_on_invalid is
+ * called when Unicorn itself refuses an access (UC_HOOK_MEM_INVALID), because nothing is mapped or may be done there.
  *
  * An op runs from the entry of its kernel to the entry of the next op's kernel; before the first, op 0 runs. An entry
  * is the first block of the kernel that is expected next, reached from outside that kernel: a loop back to the first
@@ -16,8 +17,9 @@
 #include <stdlib.h>
 
 enum { BUCKETS = 1 << 14, TOLERANT = 256, MAX_RANGES = 64, MAX_BLOCK_BYTES = 4096 };
-enum stop { STOP_NONE, STOP_LIMIT, STOP_READ, STOP_WRITE, STOP_UNALIGNED, STOP_MEMORY };
-enum { UC_MEM_READ = 16, UC_MEM_WRITE = 17 };
+enum stop { STOP_NONE, STOP_LIMIT, STOP_READ, STOP_WRITE, STOP_FETCH, STOP_UNALIGNED, STOP_MEMORY };
+enum { UC_MEM_WRITE = 17, UC_MEM_WRITE_UNMAPPED = 20, UC_MEM_FETCH_UNMAPPED = 21, UC_MEM_WRITE_PROT = 22,
+       UC_MEM_FETCH_PROT = 24 };
 
 struct edge {
     struct block *to;
@@ -69,6 +71,13 @@ static void stop_at(struct tracer *t, void *uc, enum stop why)
     t->emu_stop(uc);
 }
 
+static uint32_t register_value(const struct tracer *t, void *uc, int number)
+{
+    uint32_t value = 0;
+    t->reg_read(uc, number, &value);
+    return value;
+}
+
 /* A Thumb instruction has 32 bits when its first halfword begins with 0b11101, 0b11110 or 0b11111. */
 static uint32_t count_instructions(const uint8_t *code, uint32_t bytes)
 {
@@ -97,12 +106,11 @@ static struct block *intern(struct tracer *t, void *uc, uint32_t address, uint32
 static struct edge *first_transition(struct tracer *t, void *uc, uint32_t address, uint32_t bytes)
 {
     struct edge *e = calloc(1, sizeof *e);
-    uint32_t sp = 0;
+    uint32_t sp = register_value(t, uc, t->sp_register);
     if (!e || !(e->to = intern(t, uc, address, bytes))) {
         free(e);
         return NULL;
     }
-    t->reg_read(uc, t->sp_register, &sp);
     if (sp < t->lowest_sp) t->lowest_sp = sp;
     e->next = t->here->edges;
     t->here->edges = e;
@@ -165,38 +173,45 @@ static bool may_be_unaligned(const uint8_t *code)
     return (first & 0xfe00) != 0xec00 && (first & 0xf600) != 0xb400;            /* VLDR, VLDM; PUSH, POP */
 }
 
-static void refuse(struct tracer *t, void *uc, enum stop why, uint32_t address, uint32_t bytes, uint32_t pc)
+static void refuse(struct tracer *t, void *uc, enum stop why, uint32_t address, uint32_t bytes)
 {
-    if (t->stop == STOP_NONE) t->fault_address = address, t->fault_bytes = bytes, t->fault_pc = pc;
+    if (t->stop == STOP_NONE) {
+        t->fault_address = address;
+        t->fault_bytes = bytes;
+        t->fault_pc = register_value(t, uc, t->pc_register);
+    }
     stop_at(t, uc, why);
 }
 
 static void check_alignment(struct tracer *t, void *uc, uint32_t address, uint32_t bytes)
 {
-    uint32_t pc = 0, *known;
+    uint32_t pc = register_value(t, uc, t->pc_register), *known = &t->tolerant[(pc >> 1) % TOLERANT];
     uint8_t code[2];
-    t->reg_read(uc, t->pc_register, &pc);
-    known = &t->tolerant[(pc >> 1) % TOLERANT];
     if (*known == pc || t->mem_read(uc, pc & ~1u, code, sizeof code)) return;
     if (may_be_unaligned(code)) *known = pc;
-    else refuse(t, uc, STOP_UNALIGNED, address, bytes, pc);
+    else refuse(t, uc, STOP_UNALIGNED, address, bytes);
 }
 
 void tinyir_on_access(void *uc, int type, uint64_t address64, int size, int64_t value, void *user)
 {
     struct tracer *t = user;
-    uint32_t begin = (uint32_t)address64, bytes = (uint32_t)size, end = begin + bytes, pc = 0;
+    uint32_t begin = (uint32_t)address64, bytes = (uint32_t)size, end = begin + bytes;
     bool write = type == UC_MEM_WRITE, allowed = false;
     (void)value;
     if (!t->guarding) return;
     for (const struct range *r = t->ranges; !allowed && r < t->ranges + t->n_ranges; r++)
         allowed = begin >= r->begin && end <= r->end && (!write || r->writable);
-    if (!allowed) {
-        t->reg_read(uc, t->pc_register, &pc);
-        refuse(t, uc, write ? STOP_WRITE : STOP_READ, begin, bytes, pc);
-    } else if (begin & (bytes < 4 ? bytes - 1 : 3)) {
-        check_alignment(t, uc, begin, bytes);
-    }
+    if (!allowed) refuse(t, uc, write ? STOP_WRITE : STOP_READ, begin, bytes);
+    else if (begin & (bytes < 4 ? bytes - 1 : 3)) check_alignment(t, uc, begin, bytes);
+}
+
+bool tinyir_on_invalid(void *uc, int type, uint64_t address, int size, int64_t value, void *user)
+{
+    bool write = type == UC_MEM_WRITE_UNMAPPED || type == UC_MEM_WRITE_PROT;
+    bool fetch = type == UC_MEM_FETCH_UNMAPPED || type == UC_MEM_FETCH_PROT;
+    (void)value;
+    refuse(user, uc, write ? STOP_WRITE : fetch ? STOP_FETCH : STOP_READ, (uint32_t)address, (uint32_t)size);
+    return false;
 }
 
 /* Begin a run: all counts become 0. */

@@ -19,7 +19,7 @@ from tinyir.runtime.image import PAGE_BYTES
 from tinyir.runtime.memmap import PAINT, WORD, down, gaps, inside, pages, paint, ranges_of, up
 from tinyir.runtime.pytracer import PythonTracer
 from tinyir.runtime.toolchain import INSTALL_HELP
-from tinyir.runtime.trace import Checks, Kernel, OpObserver, Range, Span, Stop, StopKind, Tracer
+from tinyir.runtime.trace import Checks, Kernel, OpObserver, Range, Span, Stop, Tracer
 from tinyir.target import Memory, Target
 
 DEFAULT_LIMIT = 1_000_000_000
@@ -72,8 +72,6 @@ class Emulator:
         self._uc: Any = self._unicorn.Uc(self._unicorn.UC_ARCH_ARM, self._unicorn.UC_MODE_THUMB)
         # UC_MODE_MCLASS would replace this model by a Cortex-M33.
         self._uc.ctl_set_cpu_model(self._unicorn.arm_const.UC_CPU_ARM_CORTEX_M7)
-        self._invalid: Stop | None = None
-        self._uc.hook_add(self._unicorn.UC_HOOK_MEM_INVALID, self._on_invalid)
         self._ranges = list(ranges_of(elf))
         self._buffers: tuple[Buffer, ...] = ()
         self._buffer_pages: list[Span] = []
@@ -211,7 +209,6 @@ class Emulator:
         self._fresh = self._uc.context_save()
 
     def _execute(self, begin: int, until: int, limit: int) -> None:
-        self._invalid = None
         self._uc.reg_write(self._unicorn.arm_const.UC_ARM_REG_LR, until | 1)
         failure = ""
         try:
@@ -219,23 +216,10 @@ class Emulator:
         except self._unicorn.UcError as error:
             failure = str(error)
         pc = int(self._uc.reg_read(self._unicorn.arm_const.UC_ARM_REG_PC))
-        stop = self.tracer.stop or self._invalid
-        if stop:
-            raise self._fault(stop, limit)
+        if self.tracer.stop:
+            raise self._fault(self.tracer.stop, limit)
         if failure or pc != until:
             raise self._failed("instruction", failure or "stopped", pc, pc)
-
-    def _on_invalid(self, _: Any, access: int, address: int, size: int, __: int, ___: Any) -> bool:
-        uc = self._unicorn
-        kinds: dict[int, StopKind] = {
-            uc.UC_MEM_WRITE_UNMAPPED: "write",
-            uc.UC_MEM_WRITE_PROT: "write",
-            uc.UC_MEM_FETCH_UNMAPPED: "fetch",
-            uc.UC_MEM_FETCH_PROT: "fetch",
-        }
-        pc = self._uc.reg_read(uc.arm_const.UC_ARM_REG_PC)
-        self._invalid = Stop(kinds.get(access, "read"), address, size, pc)
-        return False
 
     # ---- messages ----
 

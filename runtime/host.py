@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tinyir.diagnostics import ToolError
-from tinyir.runtime.program import Array, Inputs, Observer, ProgramInfo, RunResult
+from tinyir.runtime.program import Array, Inputs, Observer, ProgramInfo, RunResult, TensorInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, HostCompiler
 
 _GUARD_BYTES = 1024
@@ -156,5 +156,5 @@ def _function(library: ctypes.CDLL, name: str, result: Any, n_arguments: int) ->
     return function
 
 
-def _array_at(address: int, tensor: Any) -> Array:
+def _array_at(address: int, tensor: TensorInfo) -> Array:
     return np.frombuffer(ctypes.string_at(address, tensor.bytes), tensor.dtype).reshape(tensor.shape)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from tinyir.runtime.trace import (
 )
 
 MAX_RANGES = 64
-_STOPS: tuple[StopKind | None, ...] = (None, "limit", "read", "write", "unaligned", "memory")
+_STOPS: tuple[StopKind | None, ...] = (None, "limit", "read", "write", "fetch", "unaligned", "memory")
 _OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_uint32)
 
 _BLOCK = np.dtype([("address", "u4"), ("bytes", "u4"), ("instructions", "u4"), ("op", "u4")])
@@ -105,8 +105,6 @@ def _build() -> Path:
 class NativeTracer:
     """A `Tracer` whose callbacks never enter Python, but for an observer."""
 
-    is_native: ClassVar[bool] = True
-
     def __init__(self, uc: Any, kernels: Sequence[Span], checks: Checks) -> None:
         """Attach to the Unicorn instance `uc`."""
         from unicorn import arm_const, unicorn_const
@@ -127,6 +125,7 @@ class NativeTracer:
         self._access = unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE
         self._gap_hooks: list[Any] = []
         self._hook(unicorn_const.UC_HOOK_BLOCK, loaded.tinyir_on_block, EVERYWHERE)
+        self._hook(unicorn_const.UC_HOOK_MEM_INVALID, loaded.tinyir_on_invalid, EVERYWHERE)
         if checks != "pages":  # there must be a hook when code is translated, for those of later gaps to be called
             self._hook(self._access, loaded.tinyir_on_access, EVERYWHERE if checks == "full" else NOWHERE)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from tinyir.runtime.trace import (
     EVERYWHERE,
@@ -14,6 +14,7 @@ from tinyir.runtime.trace import (
     Range,
     Span,
     Stop,
+    StopKind,
     Trace,
     count_instructions,
     reaching,
@@ -26,8 +27,6 @@ _START: _Key = (0, 0, -1)
 class PythonTracer:
     """A `Tracer` that needs nothing but Unicorn."""
 
-    is_native: ClassVar[bool] = False
-
     def __init__(self, uc: Any, kernels: Sequence[Span], checks: Checks) -> None:
         """Attach to the Unicorn instance `uc`."""
         from unicorn import arm_const, unicorn_const
@@ -37,6 +36,12 @@ class PythonTracer:
         self._ranges: list[Range] = []
         self._sp, self._pc = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_PC
         self._is_write = unicorn_const.UC_MEM_WRITE
+        self._invalid: dict[int, StopKind] = {
+            unicorn_const.UC_MEM_WRITE_UNMAPPED: "write",
+            unicorn_const.UC_MEM_WRITE_PROT: "write",
+            unicorn_const.UC_MEM_FETCH_UNMAPPED: "fetch",
+            unicorn_const.UC_MEM_FETCH_PROT: "fetch",
+        }
         self._sizes: dict[tuple[int, int], int] = {}
         self._observer: OpObserver | None = None
         self._running = False
@@ -44,6 +49,7 @@ class PythonTracer:
         self.lowest_sp = 0xFFFF_FFFF
         self._reset()
         uc.hook_add(unicorn_const.UC_HOOK_BLOCK, self._on_block)
+        uc.hook_add(unicorn_const.UC_HOOK_MEM_INVALID, self._on_invalid)
         self._access = unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE
         self._checks, self._gap_hooks = checks, list[int]()
         if checks != "pages":  # there must be a hook when code is translated, for those of later gaps to be called
@@ -104,6 +110,10 @@ class PythonTracer:
             pc = uc.reg_read(self._pc)
             if not _may_be_unaligned(int.from_bytes(uc.mem_read(pc & ~1, 2), "little")):
                 self._stop(Stop("unaligned", begin, size, pc))
+
+    def _on_invalid(self, uc: Any, access: int, address: int, size: int, _: int, __: Any) -> bool:
+        self._stop(Stop(self._invalid.get(access, "read"), address, size, uc.reg_read(self._pc)))
+        return False
 
     def _stop(self, stop: Stop) -> None:
         self.stop = self.stop or stop
