@@ -9,6 +9,7 @@ BUILTIN = (
     "fold-pad",
     "strip-io",
     "legalize-quant",
+    "hwc-to-chw",
     "fuse-ops",
     "lower-to-loops",
     "schedule-loops",

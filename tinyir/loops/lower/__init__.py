@@ -96,7 +96,6 @@ def _short(type: TensorType) -> str:
 
 def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
     """The elementwise ops after the anchor at one point, and the stores of the group's outputs."""
-    space = anchor.result.type
     body: list[Stmt] = []
     low.env = {anchor.result: value}
     tail = low.group.ops[low.group.ops.index(anchor) + 1 :]
@@ -104,18 +103,18 @@ def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
         low.env[anchor.result] = low.let("v", value, body)
     for op in tail:
         low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
-    body += [low.store(v, point, space, low.env[v]) for v in low.group.outputs]
+    body += [low.store(v, point, low.env[v]) for v in low.group.outputs]
     return tuple(body)
 
 
 def _elementwise_nest(low: Lowering, group: Group) -> Body:
     """Loops over the result of ops that are all elementwise; one loop where every tensor lies in memory alike."""
-    space = group.outputs[0].type
-    point, loops = low.space(space)
+    low.point_space = group.outputs[0].type
+    point, loops = low.space(low.point_space)
     body: list[Stmt] = []
     for op in group.ops:
         low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
-    body += [low.store(v, point, space, low.env[v]) for v in group.outputs]
+    body += [low.store(v, point, low.env[v]) for v in group.outputs]
     return nest(loops, tuple(body))
 
 

@@ -60,6 +60,8 @@ class Lowering:
         self._names: set[str] = set()
         self._hints = self._operand_names()
         self.env: dict[Value, Expr] = {}
+        self.point_space = group.anchor.results[0].type
+        """The type whose axes, in its order, the indices of a point belong to."""
 
     def _operand_names(self) -> dict[Value, str]:
         """A name for each value the group reads: that of the first operand it serves as."""
@@ -96,12 +98,12 @@ class Lowering:
         self.bindings[name] = array
         return name
 
-    def channel_table(self, like: Value, array: Array, hint: str, point: Point, space: TensorType) -> Expr:
+    def channel_table(self, like: Value, array: Array, hint: str, point: Point) -> Expr:
         """An element of a table made here that runs along the same axes as the constant `like`; equal entries become
         one number."""
         if (array == array.reshape(-1)[0]).all():
             return Const(int(array.reshape(-1)[0]))
-        axes = broadcast_axes(like.type, space)
+        axes = broadcast_axes(like.type, self.point_space)
         index = tuple(Affine() if n == 1 else point[a] for a, n in zip(axes, like.type.shape, strict=True))
         return Load(self.table(array.reshape(like.type.shape), hint), index, I32)
 
@@ -131,19 +133,19 @@ class Lowering:
             return Const(float(number) if array.dtype.kind == "f" else int(number), ty)
         return Load(self.buffer(value), index, ty)
 
-    def operand(self, value: Value, point: Point, space: TensorType) -> Expr:
-        """`value` at `point` of `space`, broadcast: what the group has computed there, or a load."""
+    def operand(self, value: Value, point: Point) -> Expr:
+        """`value` at `point`, broadcast: what the group has computed there, or a load."""
         if value in self.env:
             return self.env[value]
-        axes = broadcast_axes(value.type, space)
+        axes = broadcast_axes(value.type, self.point_space)
         index = tuple(
             Affine() if extent == 1 else point[axis] for axis, extent in zip(axes, value.type.shape, strict=True)
         )
         return self.load(value, index)
 
-    def store(self, value: Value, point: Point, space: TensorType, expr: Expr) -> Store:
-        """Write `expr` to the element of the output `value` that `point` of `space` names."""
-        axes = broadcast_axes(value.type, space)
+    def store(self, value: Value, point: Point, expr: Expr) -> Store:
+        """Write `expr` to the element of the output `value` that `point` names."""
+        axes = broadcast_axes(value.type, self.point_space)
         return Store(self.output(value), tuple(point[axis] for axis in axes), expr)
 
     def let(self, hint: str, expr: Expr, into: list[Stmt]) -> Expr:

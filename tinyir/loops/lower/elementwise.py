@@ -46,7 +46,7 @@ def clamp_expr(value: Expr, lo: float, hi: float, limits: tuple[float, float]) -
 
 
 def _at(low: Lowering, op: Op, value: Value, point: Point) -> Expr:
-    return low.operand(value, point, op.type)
+    return low.operand(value, point)
 
 
 def _wide(low: Lowering, op: Op, value: Value, point: Point) -> Expr:

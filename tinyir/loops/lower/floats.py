@@ -20,42 +20,42 @@ def _number(value: float) -> Const:
 
 @element.register
 def _(op: Add, low: Lowering, point: Point) -> Expr:
-    return Bin("+", low.operand(op.a, point, op.type), low.operand(op.b, point, op.type))
+    return Bin("+", low.operand(op.a, point), low.operand(op.b, point))
 
 
 @element.register
 def _(op: Sub, low: Lowering, point: Point) -> Expr:
-    return Bin("-", low.operand(op.a, point, op.type), low.operand(op.b, point, op.type))
+    return Bin("-", low.operand(op.a, point), low.operand(op.b, point))
 
 
 @element.register
 def _(op: Mul, low: Lowering, point: Point) -> Expr:
-    return Bin("*", low.operand(op.a, point, op.type), low.operand(op.b, point, op.type))
+    return Bin("*", low.operand(op.a, point), low.operand(op.b, point))
 
 
 @element.register(Clamp)
 @element.register(Relu)
 def _(op: Clamp | Relu, low: Lowering, point: Point) -> Expr:
-    return clamp_expr(low.operand(op.x, point, op.type), op.lo, op.hi, ANY)
+    return clamp_expr(low.operand(op.x, point), op.lo, op.hi, ANY)
 
 
 @element.register
 def _(op: LeakyRelu, low: Lowering, point: Point) -> Expr:
-    return LEAKYF(low.operand(op.x, point, op.type), _number(op.alpha))
+    return LEAKYF(low.operand(op.x, point), _number(op.alpha))
 
 
 @element.register
 def _(op: HardSwish, low: Lowering, point: Point) -> Expr:
-    x = low.operand(op.x, point, op.type)
+    x = low.operand(op.x, point)
     gate = clamp_expr(Bin("+", x, _number(3.0)), 0.0, 6.0, ANY)
     return Bin("/", Bin("*", x, gate), _number(6.0))
 
 
 @element.register
 def _(op: Logistic, low: Lowering, point: Point) -> Expr:
-    return LOGISTICF(low.operand(op.x, point, op.type))
+    return LOGISTICF(low.operand(op.x, point))
 
 
 @element.register
 def _(op: Tanh, low: Lowering, point: Point) -> Expr:
-    return TANHF(low.operand(op.x, point, op.type))
+    return TANHF(low.operand(op.x, point))

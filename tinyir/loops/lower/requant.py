@@ -74,13 +74,13 @@ def lower_requantize(op: Requantize, low: Lowering, acc: Expr, point: Point) -> 
     form = short_form(op)
     if form is None:
         instr = MULTIPLY_QUANTIZED if op.rounding == "double" else MULTIPLY_QUANTIZED_SINGLE
-        tables = (low.operand(op.multiplier, point, op.type), low.operand(op.shift, point, op.type))
+        tables = (low.operand(op.multiplier, point), low.operand(op.shift, point))
         scaled = instr(acc, *tables)
         return Bin("+", scaled, Const(op.zero_point)) if op.zero_point else scaled
     instr = REQUANT_SIGNED if form.signed else REQUANT
     return instr(
         acc,
-        low.channel_table(op.multiplier, form.multiplier, "multiplier", point, op.type),
-        low.channel_table(op.multiplier, form.addend, "addend", point, op.type),
-        low.channel_table(op.multiplier, form.shift, "shift", point, op.type),
+        low.channel_table(op.multiplier, form.multiplier, "multiplier", point),
+        low.channel_table(op.multiplier, form.addend, "addend", point),
+        low.channel_table(op.multiplier, form.shift, "shift", point),
     )

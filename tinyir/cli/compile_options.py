@@ -1,0 +1,42 @@
+"""Options of every command that compiles a model."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+from tinyir.pipeline import Options
+
+SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
+
+
+def add_compile_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--target`, `--numerics` and the like."""
+    group = parser.add_argument_group("compilation")
+    group.add_argument("--target", default="cortex-m7", help="`tinyir targets` lists them (default: cortex-m7)")
+    group.add_argument(
+        "--io", choices=["model", "int8"], default="model", help="int8: hand in and get back stored integers"
+    )
+    group.add_argument(
+        "--numerics", choices=["tflm", "litert"], default="tflm", help="whose rounding to reproduce (default: tflm)"
+    )
+    group.add_argument("--passes", metavar="TEXT", help="a pipeline of your own instead of the default one")
+    group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
+    group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
+    group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
+    group.add_argument("--opt", default="-O3", metavar="LEVEL", help="its optimisation level (default: -O3)")
+
+
+def options_from(args: argparse.Namespace, **more: Any) -> Options:
+    """The Options that the arguments say."""
+    names = ("target", "io", "numerics", "passes", "max_ram", "max_flash", "compiler", "opt")
+    return Options(**{name: getattr(args, name) for name in names}, **more)
+
+
+def byte_count(text: str) -> int:
+    """`65536`, `64K` or `1M` as a number of bytes. Raises ValueError."""
+    match = re.fullmatch(r"(\d+)([KM]?)i?B?", text.strip(), re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number of bytes; write 65536, 64K or 1M")
+    return int(match[1]) * SUFFIXES[match[2].upper()]

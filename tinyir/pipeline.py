@@ -1,0 +1,192 @@
+"""Every stage from model to files, by name, in order. The only file that knows them all.
+
+    load      .tflite or IR text            -> graph IR
+    passes    graph IR                      -> kernels, scheduled, with a memory plan
+    emit      planned module, or graph      -> {path: text}
+    measure   C files, a cross compiler     -> bytes of code, constants and stack
+    limits    the measured report           -> LimitError, or nothing
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tinyir.backends.base import Files
+from tinyir.diagnostics import LimitError, ToolError, UsageError
+from tinyir.frontends.load import load
+from tinyir.ir.core import Module
+from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.registry import Pass
+from tinyir.target import CompilerKind, Target, get_target
+
+BackendName = Literal["c", "numpy"]
+
+GRAPH_PASSES = (
+    "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
+)
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops,plan-memory"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes."""
+
+    target: str = "cortex-m7"
+    backend: BackendName = "c"
+    numerics: Literal["tflm", "litert"] = "tflm"
+    io: Literal["model", "int8"] = "model"
+    passes: str | None = None
+    max_ram: int | None = None
+    max_flash: int | None = None
+    compiler: CompilerKind | None = None
+    opt: str = "-O3"
+    measure: bool = True
+
+    def pipeline(self) -> list[Pass]:
+        """The passes to run. Raises UsageError for a pipeline that cannot be read."""
+        if self.passes is not None:
+            return parse_pipeline(self.passes)
+        text = GRAPH_PASSES.format(io=self.io, numerics=self.numerics)
+        return parse_pipeline(text if self.backend == "numpy" else f"{text},{LOOP_PASSES}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """The files of a compiled program, the module they were printed from, and report.json as data (C backend only)."""
+
+    module: Module
+    files: Files
+    report: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+Manager = Callable[[list[Pass]], PassManager]
+
+
+def compile_file(path: Path, options: Options, manager: Manager = PassManager) -> Result:
+    """Compile the model or IR text at `path`. Raises TinyIRError: a model that cannot be read or is not supported, a
+    pass that fails, a limit that does not hold."""
+    return compile_module(load(path), options, manager)
+
+
+def compile_module(module: Module, options: Options, manager: Manager = PassManager) -> Result:
+    """Compile `module`, which is changed in place."""
+    target = get_target(options.target)
+    manager(options.pipeline()).run(module)
+    if options.backend == "numpy":
+        return _emit_numpy(module)
+    result = _emit_c(module, target, options)
+    check_limits(result.report, target, options)
+    return result
+
+
+def _emit_numpy(module: Module) -> Result:
+    from tinyir.backends.numpy_ref import NumpyBackend
+
+    return Result(module, NumpyBackend().emit(module), {})
+
+
+def _emit_c(module: Module, target: Target, options: Options) -> Result:
+    from tinyir.backends.cortex_m7 import CortexM7Backend
+
+    files = CortexM7Backend(target=target.name).emit(module)
+    report = json.loads(files["report.json"])
+    notes = _measure(files, report, target, options) if options.measure and not target.is_host else ()
+    files["report.json"] = json.dumps(report, indent=2) + "\n"
+    return Result(module, files, report, notes)
+
+
+def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:
+    """Fill sizes of code, constants and stack into `report`, as far as the tools are there. Returns what was not."""
+    from tinyir.runtime.image import measure_flash
+    from tinyir.runtime.program import ProgramInfo
+    from tinyir.runtime.toolchain import CrossCompiler
+
+    try:
+        compiler = CrossCompiler.detect(options.compiler)
+    except ToolError as error:
+        if options.compiler is not None or options.max_flash is not None:
+            raise
+        return (f"sizes of code and stack are not measured: {error.message}",)
+    with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
+        write_files(files, Path(folder))
+        info = ProgramInfo.load(folder)
+        sizes = measure_flash(info, target, compiler, Path(folder), options.opt)
+        report["flash_bytes"] = {"code": sizes.code, "weights": sizes.weights}
+        _check_ram(report, target, options)
+        return _measure_stack(info, report, target, compiler, options.opt)
+
+
+def _measure_stack(info: Any, report: dict[str, Any], target: Target, compiler: Any, opt: str) -> tuple[str, ...]:
+    """Run the program once on zeros and note how deep the stack went; a program without recursion or variable arrays
+    goes equally deep on every input that takes the same branches."""
+    from tinyir.runtime.m7 import M7Program
+
+    try:
+        program = M7Program.build(info.folder, target, compiler, opt)
+        zeros = [np.zeros(tensor.shape, tensor.dtype) for tensor in info.inputs]
+        report["stack_bytes"] = program.run(zeros, checks="canary").stack_bytes
+    except ToolError as error:
+        return (f"the stack is not measured: {error.message}",)
+    return ()
+
+
+def check_limits(report: dict[str, Any], target: Target, options: Options) -> None:
+    """Raise LimitError, with what takes how much, where the program needs more than the target or the user grants."""
+    _check_ram(report, target, options)
+    code, weights = report["flash_bytes"]["code"], report["flash_bytes"]["weights"]
+    granted = _least(options.max_flash, None if target.is_host else target.flash.length)
+    needed = weights + (code or 0)
+    if granted is not None and needed > granted:
+        raise LimitError(
+            f"`{report['name']}` needs {needed:,} bytes of flash, {granted:,} are granted",
+            notes=[f"code {_size(code)}, constants {weights:,} bytes"],
+            help="a smaller model, or --max-flash with more",
+        )
+
+
+def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None:
+    granted = _least(options.max_ram, None if target.is_host else target.ram.length)
+    needed = report["arena_bytes"] + (report["stack_bytes"] or 0)
+    if granted is not None and needed > granted:
+        raise LimitError(
+            f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",
+            notes=[
+                f"arena {report['arena_bytes']:,} bytes (inputs and outputs inside), stack {_size(report['stack_bytes'])}",
+                f"no plan with whole tensors needs less than {report['arena_lower_bound']:,} bytes of arena",
+                *_largest_ops(report),
+            ],
+            help="a smaller model, or --max-ram with more",
+        )
+
+
+def _largest_ops(report: dict[str, Any], count: int = 3) -> list[str]:
+    """The ops during which most of the arena is alive."""
+    ops = sorted(report["ops"], key=lambda op: -op["live_bytes"])[:count]
+    return [f"{op['live_bytes']:,} bytes are alive during op {op['index']} `{op['name']}` ({op['kind']})" for op in ops]
+
+
+def _size(bytes: int | None) -> str:
+    return "not measured" if bytes is None else f"{bytes:,} bytes"
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def write_files(files: Files, folder: Path) -> None:
+    """Write the files of a program into `folder`, which is made if need be. Raises UsageError if that cannot be."""
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise UsageError(f"cannot write {error.filename or folder}: {error.strerror}") from None
