@@ -117,7 +117,7 @@ class _Sigmoid(_Unary):
     def verify(self) -> None:
         if is_quantized(self):
             _, exponent = sigmoid_multiplier(quant_of(self, self.x))
-            self.require(0 <= exponent <= 31, f"has an operand whose scale is out of range: {self.x.type}")
+            self.require(0 <= exponent <= 62, f"has an operand whose scale is out of range: {self.x.type}")
 
 
 @define_op("nn.logistic", Trait.PURE, Trait.ELEMENTWISE)

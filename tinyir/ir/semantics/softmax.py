@@ -18,7 +18,8 @@ def softmax_q8(x: Array, exp_table: Array) -> Array:
     """Softmax of int8 rows to int8 at scale 1/256, zero point -128.
 
     `exp_table[d]` is exp(-d * scale * beta) in Q0.31 for the distance d from the largest element. The sum is kept in
-    Q12.19. Source: TFLite `reference/softmax.h` (Softmax), `common.h` (GetReciprocal).
+    Q12.19; where it reaches 512, which TFLite does not allow, the last shift exceeds 31 and every element is -128.
+    Source: TFLite `reference/softmax.h` (Softmax), `common.h` (GetReciprocal).
     """
     wide = x.astype(np.int32)
     exps = exp_table.astype(np.int64)[wide.max(axis=-1, keepdims=True) - wide]
