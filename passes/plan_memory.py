@@ -9,7 +9,8 @@ from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.ops.func import LoopCall
 from tinyir.loops.ir import Kernel
 from tinyir.loops.overlap import clearance
-from tinyir.passes.arena import Buffer, Overlap, Plan, plan
+from tinyir.passes.arena import Buffer, Overlap, Plan, plan, validate
+from tinyir.passes.arena_picture import picture
 from tinyir.passes.lower_to_loops import view_root
 from tinyir.passes.registry import Pass
 
@@ -35,6 +36,7 @@ class PlanMemory(Pass):
         func = module.main
         problem = ArenaProblem(module, func)
         solution = plan(problem.buffers, problem.overlaps)
+        validate(problem.buffers, problem.overlaps, solution.offsets)
         problem.record(solution)
         return {"arena bytes": solution.peak, "lower bound": solution.lower_bound}
 
@@ -103,6 +105,26 @@ class ArenaProblem:
         self.func.attrs["arena_bytes"] = solution.peak
         self.func.attrs["arena_align"] = ARENA_ALIGN
         self.func.attrs["arena_lower_bound"] = solution.lower_bound
+
+
+    def recorded(self) -> Plan:
+        """The solution that the function holds."""
+        offsets = {}
+        for call in self.calls:
+            t = self.step[call]
+            offsets.update(zip((self.names[v] for v in call.results), call.offsets, strict=True))
+            for p, offset in zip(self.kernels[call].by_role("scratch"), call.scratch, strict=True):
+                offsets[_scratch_name(call, p.name, t)] = offset
+        offsets.update(zip((self.names[arg] for arg in self.func.args), self.func.attrs["input_offsets"], strict=True))
+        ordered = {buffer.name: offsets[buffer.name] for buffer in self.buffers}
+        peak, bound = self.func.attrs["arena_bytes"], self.func.attrs["arena_lower_bound"]
+        return Plan(ordered, peak, bound, None, "recorded")
+
+
+def arena_picture(module: Module) -> str:
+    """The arena of a planned module over time, as text. Needs: plan-memory."""
+    problem = ArenaProblem(module, module.main)
+    return picture(problem.buffers, problem.recorded())
 
 
 def kernel_of(module: Module, call: LoopCall) -> Kernel:

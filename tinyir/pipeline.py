@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
@@ -105,37 +103,23 @@ def _emit_c(module: Module, target: Target, options: Options) -> Result:
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:
     """Fill sizes of code, constants and stack into `report`, as far as the tools are there. Returns what was not."""
-    from tinyir.runtime.image import measure_flash
-    from tinyir.runtime.program import ProgramInfo
     from tinyir.runtime.toolchain import CrossCompiler
 
+    _check_ram(report, target, options)
     try:
         compiler = CrossCompiler.detect(options.compiler)
     except ToolError as error:
         if options.compiler is not None or options.max_flash is not None:
             raise
         return (f"sizes of code and stack are not measured: {error.message}",)
+    from tinyir.runtime.measure import measure
+
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(files, Path(folder))
-        info = ProgramInfo.load(folder)
-        sizes = measure_flash(info, target, compiler, Path(folder), options.opt)
-        report["flash_bytes"] = {"code": sizes.code, "weights": sizes.weights}
-        _check_ram(report, target, options)
-        return _measure_stack(info, report, target, compiler, options.opt)
-
-
-def _measure_stack(info: Any, report: dict[str, Any], target: Target, compiler: Any, opt: str) -> tuple[str, ...]:
-    """Run the program once on zeros and note how deep the stack went; a program without recursion or variable arrays
-    goes equally deep on every input that takes the same branches."""
-    from tinyir.runtime.m7 import M7Program
-
-    try:
-        program = M7Program.build(info.folder, target, compiler, opt)
-        zeros = [np.zeros(tensor.shape, tensor.dtype) for tensor in info.inputs]
-        report["stack_bytes"] = program.run(zeros, checks="canary").stack_bytes
-    except ToolError as error:
-        return (f"the stack is not measured: {error.message}",)
-    return ()
+        needs = measure(Path(folder), target, compiler, options.opt)
+    report["flash_bytes"] = {"code": needs.code, "weights": needs.weights}
+    report["stack_bytes"] = needs.stack
+    return (f"the stack is not measured: {needs.note}",) if needs.note else ()
 
 
 def check_limits(report: dict[str, Any], target: Target, options: Options) -> None:

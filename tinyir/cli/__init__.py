@@ -19,6 +19,8 @@ from tinyir import __version__
 from tinyir.diagnostics import TinyIRError, UsageError, did_you_mean
 
 COMMANDS = {
+    "compile": "compile a model to C or NumPy",
+    "run": "compile a model and run it",
     "opt": "run passes on IR text",
     "inspect": "show what is in a model",
     "passes": "list the passes, or show one",

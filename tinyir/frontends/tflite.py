@@ -1,7 +1,7 @@
 """A .tflite model to a module of `nn` and `tensor` ops.
 
 Values are named after the operator that makes them (`conv2d_3`, its weights `conv2d_3_w`, its bias `conv2d_3_b`, what
-precedes its fused activation `conv2d_3_pre`); inputs and outputs of the graph keep the names of their tensors. The
+precedes its fused activation `conv2d_3_1`); inputs and outputs of the graph keep the names of their tensors. The
 Loc of an op has the name and the index of the operator's first result.
 """
 
@@ -90,7 +90,7 @@ class _Importer:
             try:
                 type = tensor_type(tensor)
             except UnsupportedError as error:
-                raise ModelError(f"the input {tensor} {error}") from None
+                raise ModelError(f"an input of the graph: {error}") from None
             self.values[index] = self.b.arg(type, sanitized(tensor.name) or f"input_{index}")
         names = [self.reader.tensor(index).name for index in self.reader.inputs]
         self.b.func.attrs["inputs"] = tuple(names)

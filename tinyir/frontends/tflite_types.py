@@ -175,7 +175,7 @@ class Conversion:
         limits = ACTIVATIONS[fused]
         if limits is None:
             return self.b.add(op_class(*operands, types=type, name=self.name(kind), **attrs))
-        value = self.b.add(op_class(*operands, types=type, name=f"{kind}_{self.op.index}_pre", **attrs))
+        value = self.b.add(op_class(*operands, types=type, name=f"{kind}_{self.op.index}", **attrs))
         return self.b.add(Clamp(value, lo=limits[0], hi=limits[1], types=type, name=self.name(kind)))
 
     def moved(self, kind: str, op_class: type[Op], x: Value, position: int = 0, **attrs: Any) -> None:
