@@ -109,7 +109,7 @@ class ArenaProblem:
 
     def recorded(self) -> Plan:
         """The solution that the function holds."""
-        offsets = {}
+        offsets: dict[str, int] = {}
         for call in self.calls:
             t = self.step[call]
             offsets.update(zip((self.names[v] for v in call.results), call.offsets, strict=True))

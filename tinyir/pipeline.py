@@ -1,10 +1,10 @@
 """Every stage from model to files, by name, in order. The only file that knows them all.
 
-    load      .tflite or IR text            -> graph IR
-    passes    graph IR                      -> kernels, scheduled, with a memory plan
-    emit      planned module, or graph      -> {path: text}
-    measure   C files, a cross compiler     -> bytes of code, constants and stack
-    limits    the measured report           -> LimitError, or nothing
+load      .tflite or IR text            -> graph IR
+passes    graph IR                      -> kernels, scheduled, with a memory plan
+emit      planned module, or graph      -> {path: text}
+measure   C files, a cross compiler     -> bytes of code, constants and stack
+limits    the measured report           -> LimitError, or nothing
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None
         raise LimitError(
             f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",
             notes=[
-                f"arena {report['arena_bytes']:,} bytes (inputs and outputs inside), stack {_size(report['stack_bytes'])}",
+                f"arena {report['arena_bytes']:,} bytes, inputs and outputs inside; stack {_size(report['stack_bytes'])}",
                 f"no plan with whole tensors needs less than {report['arena_lower_bound']:,} bytes of arena",
                 *_largest_ops(report),
             ],

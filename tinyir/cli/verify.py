@@ -1,0 +1,77 @@
+"""Compare the compiled program with TFLite Micro, op by op: in NumPy, as C on this machine, as C on an emulated
+Cortex-M7. Names the first op that differs, or says how much was compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tinyir.api import Array
+from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.run import read_inputs
+from tinyir.diagnostics import UsageError
+from tinyir.frontends.load import load
+from tinyir.verify import verify
+
+EXAMPLE = """  tinyir verify person.tflite
+  tinyir verify person.tflite --inputs photos.npz --against litert --numerics litert"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", type=Path, help="a .tflite file")
+    parser.add_argument("--inputs", type=Path, help=".npy or .npz; the first axis may count samples")
+    parser.add_argument("--against", choices=["tflm", "litert"], help="the reference (default: that of --numerics)")
+    parser.add_argument("--on", type=_executors, default=("numpy", "host", "m7"), help="default: numpy,host,m7")
+    add_compile_options(parser)
+
+
+def _executors(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not names or any(name not in ("numpy", "host", "m7") for name in names):
+        raise argparse.ArgumentTypeError(f"`{text}` is no list of numpy, host, m7")
+    return names
+
+
+def run(args: argparse.Namespace) -> int:
+    options = options_from(args, measure=False)
+    samples = _samples(args.inputs, args.model) if args.inputs else None
+    against = args.against or options.numerics
+    report = verify(args.model, options, against, samples, args.on, _progress)
+    _progress("")
+    if report.ok:
+        print(
+            f"OK: {report.elements:,} elements of {report.tensors:,} tensors equal {against}'s, "
+            f"on {', '.join(report.executors)}, for {report.samples} inputs"
+        )
+        return 0
+    for divergence in report.divergences:
+        print(divergence)
+    return 1
+
+
+def _samples(path: Path, model: Path) -> list[list[Array]]:
+    """The samples in a file: arrays of the shape of each input, or with one axis more in front."""
+    content = read_inputs(path)
+    args = load(model).main.args
+    if isinstance(content, np.ndarray):
+        content = {args[0].name: content}
+    if not isinstance(content, dict) or (len(args) > 1 and set(content) != {arg.name for arg in args}):
+        raise UsageError(f"{path} must hold {', '.join(arg.name for arg in args)}")
+    arrays = [content.get(arg.name, next(iter(content.values()))) for arg in args]
+    stacked = [a if a.ndim == len(arg.type.shape) + 1 else a[None] for a, arg in zip(arrays, args, strict=True)]
+    for array, arg in zip(stacked, args, strict=True):
+        if array.shape[1:] != arg.type.shape or array.dtype != arg.type.storage.numpy:
+            raise UsageError(
+                f"`{arg.name}` is {arg.type.storage.numpy}{list(arg.type.shape)}, not {array.dtype}{list(array.shape[1:])}"
+            )
+    return [list(sample) for sample in zip(*stacked, strict=True)]
+
+
+def _progress(text: str) -> None:
+    """One line on a terminal, rewritten; nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
