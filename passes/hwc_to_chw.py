@@ -39,8 +39,8 @@ class HwcToChw(Pass):
             %y = tensor.transpose(%b)         : NHWC
 
     Ops that find their axes by name (convolutions, pools, elementwise ops) then read and write either layout
-    themselves, so that the transposes next to them go; opposite transposes cancel. `ops` is "filters" (no activations), "depthwise" or "all"
-    (everything with a window).
+    themselves, so that the transposes next to them go; opposite transposes cancel. `ops` is "filters" (activations
+    stay as they are), "depthwise" or "all" (everything with a window).
 
     Needs: a layout on every image.  Leaves: function arguments and results as they were.  Skips ops that find their
     axes by position (reshape, pad, concat): a transpose stays in front of them.

@@ -143,7 +143,7 @@ def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None
         raise LimitError(
             f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",
             notes=[
-                f"arena {report['arena_bytes']:,} bytes, inputs and outputs inside; stack {_size(report['stack_bytes'])}",
+                f"arena {report['arena_bytes']:,} bytes, with inputs and outputs; stack {_size(report['stack_bytes'])}",
                 f"no plan with whole tensors needs less than {report['arena_lower_bound']:,} bytes of arena",
                 *_largest_ops(report),
             ],

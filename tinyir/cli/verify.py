@@ -65,9 +65,8 @@ def _samples(path: Path, model: Path) -> list[list[Array]]:
     stacked = [a if a.ndim == len(arg.type.shape) + 1 else a[None] for a, arg in zip(arrays, args, strict=True)]
     for array, arg in zip(stacked, args, strict=True):
         if array.shape[1:] != arg.type.shape or array.dtype != arg.type.storage.numpy:
-            raise UsageError(
-                f"`{arg.name}` is {arg.type.storage.numpy}{list(arg.type.shape)}, not {array.dtype}{list(array.shape[1:])}"
-            )
+            wanted = f"{arg.type.storage.numpy}{list(arg.type.shape)}"
+            raise UsageError(f"`{arg.name}` is {wanted}, not {array.dtype}{list(array.shape[1:])}")
     return [list(sample) for sample in zip(*stacked, strict=True)]
 
 
