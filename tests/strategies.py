@@ -218,7 +218,7 @@ def _fully_connected(m: GraphMaker) -> None:
     weights, quant = _weights(m, x, (channels, x.shape[-1]), 0, x.shape[-1])
     keep = m.flag()
     y = m.result((*x.shape[:-1], channels) if keep else (rows, channels), quant)
-    given = [x, *weights] if m.flag() else [x, weights[0], -1]
+    given: list[int | Known] = [x, *weights] if m.flag() else [x, weights[0], -1]
     m.op("FULLY_CONNECTED", given, y, keepNumDims=keep, fusedActivationFunction=m.choose.integer(0, 3))
 
 
@@ -380,7 +380,7 @@ def _strided_slice(m: GraphMaker) -> None:
         stride.append(step)
     if not shape:
         return
-    operands = [x, m.b.ints(*begin), m.b.ints(*end), m.b.ints(*stride)]
+    operands: list[int | Known] = [x, m.b.ints(*begin), m.b.ints(*end), m.b.ints(*stride)]
     m.op("STRIDED_SLICE", operands, m.result(shape, x.quant), **masks)
 
 

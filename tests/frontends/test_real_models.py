@@ -65,7 +65,7 @@ def test_text_reads_back(name: str, tmp_path: Path) -> None:
 def test_names_and_places() -> None:
     """Values are named after operator and index; every op says which operator and tensor it comes from."""
     func = RealModel("kws_ref_model").module().main
-    assert [op.results[0].name for op in func.ops[:4]] == ["conv2d_0_w", "conv2d_0_b", "conv2d_0_pre", "conv2d_0"]
+    assert [op.results[0].name for op in func.ops[:4]] == ["conv2d_0_w", "conv2d_0_b", "conv2d_0", "conv2d_0"]
     assert [value.name for value in func.args] == ["input_1"]
     source = func.ops[3].loc.sources[0]
     assert (source.op, source.tensor) == (0, 22)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_arithmetic_on_all_pairs(kind: str, seed: int) -> None:
     check(b.build([y]), [a, c])
 
 
-def _unary(kind: str, x: Quant | None, y: Quant | None, **options: float) -> bytes:
+def _unary(kind: str, x: Quant | None, y: Quant | None, **options: Any) -> bytes:
     b = TFLiteBuilder()
     i, o = b.input((1, 16, 4, 4), x), b.tensor((1, 16, 4, 4), y)
     b.op(kind, [i], [o], **options)
@@ -144,7 +145,7 @@ def _leaky_relu(x: QType, y: QType, numerics: str) -> tables.Array:
     ],
 )
 def test_runtimes_round_factors_differently(
-    kind: str, table: Callable[[QType, QType, str], tables.Array], options: dict[str, float]
+    kind: str, table: Callable[[QType, QType, str], tables.Array], options: dict[str, Any]
 ) -> None:
     """Where a factor in double precision and one in float32 give different tables, each runtime has its own."""
     rng = np.random.default_rng(0)

@@ -43,7 +43,7 @@ def test_mean(kind: str, axes: tuple[int, ...], keep: bool, seed: int) -> None:
     shape = (r.integer(1, 3), r.integer(1, 9), r.integer(1, 9), r.integer(1, 6))
     reduced = {axis % 4 for axis in axes}
     result = [1 if i in reduced else n for i, n in enumerate(shape) if keep or i not in reduced]
-    quants = [None, None]
+    quants: list[Quant | None] = [None, None]
     if r.quantized:
         scale = r.scale()
         quants = [Quant(scale, r.zero_point()), Quant(r.scale(scale / 8, scale * 4), r.zero_point())]

@@ -71,6 +71,7 @@ def _compiled(compiler: str, options: list[str], folder: Path) -> ctypes.CDLL:
 
 @pytest.mark.parametrize(("name", "ulps"), [("exp", 1.0), ("tanh", 1.5), ("logistic", 2.5)])
 def test_close_to_the_truth(name: str, ulps: float) -> None:
+    truth: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]]
     truth = {"exp": np.exp, "tanh": np.tanh, "logistic": lambda v: 1 / (1 + np.exp(-v))}
     x = sample()
     x = x[np.isfinite(x) & (np.abs(x) < 87)]

@@ -8,8 +8,7 @@ Loc of an op has the name and the index of the operator's first result.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
 from pathlib import Path
 
 from tinyir.diagnostics import UNKNOWN, IRError, Loc, ModelError, Source
@@ -48,18 +47,6 @@ def parse_tflite(data: bytes, name: str) -> Module:
     return module
 
 
-@dataclass(frozen=True)
-class Problem:
-    """An operator that tinyir does not support."""
-
-    op: Operator
-    tensor: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f'op {self.op.index} {self.op.kind} version {self.op.version} ("{self.tensor}"): {self.reason}'
-
-
 class _Importer:
     """Converts the operators in order; goes on after an unsupported one, so that all are reported together."""
 
@@ -68,41 +55,48 @@ class _Importer:
         self.b = FuncBuilder("main")
         self.values: dict[int, Value] = {}
         self.unknown: set[int] = set()
-        self.problems: list[Problem] = []
+        self.problems: dict[str, list[str]] = {"operator": [], "input": [], "output": []}
         self.first_error: ModelError | None = None
 
     def run(self) -> Func:
         self._add_inputs()
         for op in self.reader.operators():
             self._convert(op)
-        if self.problems:
+        self.b.loc = UNKNOWN
+        for index in self.reader.outputs:
+            self._require_output(index)
+        if any(self.problems.values()):
             raise _unsupported(self.problems)
         if self.first_error is not None:
             raise self.first_error
-        self.b.loc = UNKNOWN
-        return self.b.ret(*(self._output(index) for index in self.reader.outputs))
+        return self.b.ret(*(self.values[index] for index in self.reader.outputs))
 
     def _add_inputs(self) -> None:
         for index in self.reader.inputs:
             tensor = self.reader.tensor(index)
-            if index in self.values or tensor.data is not None:
+            if index in self.values or index in self.unknown or tensor.data is not None:
                 raise corrupt(f"{tensor} cannot be an input: it is one already, or a constant")
             try:
-                type = tensor_type(tensor)
+                self.values[index] = self.b.arg(tensor_type(tensor), sanitized(tensor.name) or f"input_{index}")
             except UnsupportedError as error:
-                raise ModelError(f"an input of the graph: {error}") from None
-            self.values[index] = self.b.arg(type, sanitized(tensor.name) or f"input_{index}")
+                self.unknown.add(index)
+                self.problems["input"].append(f"input: {error}")
         names = [self.reader.tensor(index).name for index in self.reader.inputs]
         self.b.func.attrs["inputs"] = tuple(names)
         self.b.func.attrs["outputs"] = tuple(self.reader.tensor(index).name for index in self.reader.outputs)
 
-    def _output(self, index: int) -> Value:
-        if index not in self.values:
-            tensor = self.reader.tensor(index)
-            if tensor.data is None:
-                raise corrupt(f"the output {tensor} is never computed")
-            self.values[index] = self.b.const(tensor.array(), elem=tensor_type(tensor).elem)
-        return self.values[index]
+    def _require_output(self, index: int) -> None:
+        """See to it that the output `index` has a value: an operator's, or a constant."""
+        if index in self.values or index in self.unknown:
+            return
+        tensor = self.reader.tensor(index)
+        if tensor.data is None:
+            raise corrupt(f"the output {tensor} is never computed")
+        try:
+            type = tensor_type(tensor)
+            self.values[index] = self.b.const(tensor.array(), sanitized(tensor.name), type.elem, type.layout)
+        except UnsupportedError as error:
+            self.problems["output"].append(f"output: {error}")
 
     # -- operators --------------------------------------------------------------------------------------------------
 
@@ -121,7 +115,7 @@ class _Importer:
         try:
             self._apply_rule(op)
         except UnsupportedError as error:
-            self.problems.append(Problem(op, first.name, str(error)))
+            self.problems["operator"].append(f"{op} ({json.dumps(first.name)}): {error}")
         except IRError as error:
             self.first_error = self.first_error or _as_model_error(error)
         self._stand_in_for(op)
@@ -152,13 +146,13 @@ class _Importer:
                     self.unknown.add(index)
 
 
-def _unsupported(problems: Sequence[Problem]) -> ModelError:
-    notes = [str(problem) for problem in problems[:MAX_LISTED]]
-    if len(problems) > MAX_LISTED:
-        notes.append(f"and {len(problems) - MAX_LISTED} more")
-    operators = "1 operator" if len(problems) == 1 else f"{len(problems)} operators"
+def _unsupported(problems: dict[str, list[str]]) -> ModelError:
+    counts = [f"{len(found)} {what}{'s' * (len(found) > 1)}" for what, found in problems.items() if found]
+    notes = [problem for found in problems.values() for problem in found]
+    if len(notes) > MAX_LISTED:
+        notes[MAX_LISTED:] = [f"and {len(notes) - MAX_LISTED} more"]
     return ModelError(
-        f"the model has {operators} that tinyir does not support",
+        f"the model has {' and '.join(counts)} that tinyir does not support",
         notes=notes,
         help="supported, in float32 and int8: " + ", ".join(sorted(RULES)),
     )

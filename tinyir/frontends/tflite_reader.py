@@ -7,6 +7,8 @@ Tensors are read when they are asked for.
 
 from __future__ import annotations
 
+import importlib
+import json
 from dataclasses import dataclass
 from functools import cache
 from math import prod
@@ -115,10 +117,13 @@ def _text(raw: bytes | None) -> str:
 @cache
 def _enum(name: str) -> dict[int, str]:
     """The names of an enumeration of the schema by their codes."""
-    import importlib
-
     members = vars(getattr(importlib.import_module(f"tflite.{name}"), name))
     return {code: member for member, code in members.items() if isinstance(code, int)}
+
+
+def enum_name(enum: str, code: int) -> str:
+    """What the schema calls `code`, a member of `enum`."""
+    return _enum(enum).get(code, f"{enum} {code}")
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class Tensor:
     """What no operator here can deal with, or nothing."""
 
     def __str__(self) -> str:
-        return f'tensor {self.index} ("{self.name}")'
+        return f"tensor {self.index} ({json.dumps(self.name)})"
 
     def array(self) -> npt.NDArray[Any]:
         """The elements of a constant. Raises ModelError unless its bytes are as many as its shape asks for."""
@@ -164,11 +169,12 @@ class Operator:
     outputs: tuple[int, ...]
     accessor: Any
 
+    def __str__(self) -> str:
+        return f"op {self.index} {self.kind} version {self.version}"
+
     def options(self, kind: str) -> Any:
         """The generated accessor of its options. Raises ModelError if it has none of this kind."""
-        import importlib
-
-        have = _enum("BuiltinOptions").get(self.accessor.BuiltinOptionsType())
+        have = enum_name("BuiltinOptions", self.accessor.BuiltinOptionsType())
         table = self.accessor.BuiltinOptions()
         if have != kind or table is None:
             raise corrupt(f"op {self.index} ({self.kind}) has no {kind}")
@@ -216,8 +222,8 @@ class ModelReader:
             raise corrupt(f"op {op} has the operator code {index} of {self._model.OperatorCodesLength()}")
         code = _checked(self._model.OperatorCodes(index))
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        kind = _enum("BuiltinOperator").get(number, f"builtin operator {number}")
-        return (f"CUSTOM {_text(code.CustomCode())}" if kind == "CUSTOM" else kind), code.Version()
+        kind = enum_name("BuiltinOperator", number)
+        return (f"CUSTOM {json.dumps(_text(code.CustomCode()))}" if kind == "CUSTOM" else kind), code.Version()
 
     def _tensor_indices(self, accessor: Any, name: str, optional: bool = False) -> tuple[int, ...]:
         indices = _vector(accessor, name)
@@ -250,7 +256,7 @@ class ModelReader:
             index=index,
             name=_text(accessor.Name()),
             shape=_shape(index, accessor),
-            kind=_enum("TensorType").get(accessor.Type(), f"type {accessor.Type()}"),
+            kind=enum_name("TensorType", accessor.Type()),
             data=self._buffer(index, accessor),
             scales=scales,
             zero_points=zero_points,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinyir.frontends.tflite_reader import ModelReader, Operator, Tensor, corrupt
+from tinyir.frontends.tflite_reader import ModelReader, Operator, Tensor, corrupt, enum_name
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.nn_elementwise import Clamp
@@ -171,7 +171,7 @@ class Conversion:
     ) -> Value:
         """A new op of `type`, then clamped by the `fused` activation."""
         if fused not in ACTIVATIONS:
-            raise UnsupportedError(f"the fused activation {fused}")
+            raise UnsupportedError(f"the fused activation {enum_name('ActivationFunctionType', fused)}")
         limits = ACTIVATIONS[fused]
         if limits is None:
             return self.b.add(op_class(*operands, types=type, name=self.name(kind), **attrs))
