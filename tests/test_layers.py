@@ -17,7 +17,8 @@ LAYERS = [
     {"loops"},
     {"frontends", "passes"},
     {"backends", "runtime"},
-    {"pipeline", "api", "summary", "tables", "docs"},
+    {"pipeline", "summary", "tables", "docs"},
+    {"api", "verify"},
     {"cli"},
     {"__main__"},
 ]
