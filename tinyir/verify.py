@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tinyir.backends.numpy_ref import value_names
 from tinyir.diagnostics import ModelError, TinyIRError
 from tinyir.frontends.load import is_tflite, load
 from tinyir.ir import semantics
 from tinyir.ir.clone import clone_module
 from tinyir.ir.core import Func, Module, Value
-from tinyir.ir.interp import evaluate
 from tinyir.ir.ops.func import LoopCall
 from tinyir.ir.types import TensorType, layout_order
-from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Options, compile_module, write_files
+from tinyir.runtime.numpy_host import NumpyProgram
 from tinyir.runtime.oracles import OracleName, run_oracle
 from tinyir.runtime.program import ProgramInfo
 from tinyir.target import get_target
@@ -156,23 +156,26 @@ def _runners(module: Module, options: Options, executors: Sequence[str]) -> list
 
 
 def _graph_runner(module: Module, options: Options) -> Runner:
-    """The integer graph, op by op, in NumPy."""
-    legal = clone_module(module)
-    PassManager(parse_pipeline(f"canonicalize,legalize-quant{{numerics={options.numerics}}},canonicalize")).run(legal)
-    places = {value: index for op in legal.main.ops for value, index in _left_behind(op.results, op.loc)}
-    names = {index: _op_name(value) for value, index in places.items()}
+    """The printed NumPy module, statement by statement."""
+    result = compile_module(clone_module(module), replace(options, backend="numpy", measure=False))
+    func = result.module.main
+    names = value_names(result.module)
+    left = [pair for op in func.walk() for pair in _left_behind(op.results, op.loc) if pair[0] in names]
+    values = {names[value]: (value, index) for value, index in left}
+    program = NumpyProgram(result.files)
 
     def run(inputs: list[Array]) -> Tensors:
         found: Tensors = {}
 
-        def observe(value: Value, array: Array) -> None:
-            if value in places:
-                found[places[value]] = canonical(array, value.type)
+        def observe(name: str, array: Array) -> None:
+            if name in values:
+                value, index = values[name]
+                found[index] = canonical(array, value.type)
 
-        evaluate(legal.main, inputs, options.numerics, observe)
+        program.run(_as_taken(func, inputs), observe)
         return found
 
-    return Runner("numpy", names, run)
+    return Runner("numpy", {index: _op_name(value) for value, index in left}, run)
 
 
 def _op_name(value: Value) -> str:
