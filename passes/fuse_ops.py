@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyir.diagnostics import fuse_locs
-from tinyir.ir.core import Block, Func, Module, Op, Value
+from tinyir.ir.core import Block, Func, Module, Op
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Fused, Yield
 from tinyir.ir.rewrite import replace_op
@@ -42,25 +42,88 @@ class FuseOps(Pass):
         groups = copies = 0
         for func in module.funcs.values():
             copies += _repeat_widenings(func)
-            for op in list(func.ops):
-                if op.block is func.block and _may_lead(op):
-                    members = self._group(op)
-                    if len(members) > 1:
-                        _make_group(func, members)
-                        groups += 1
+            for members in _Grouping(func, self.max_ops).groups():
+                _make_group(func, members)
+                groups += 1
         return {"groups": groups, "repeated ops": copies}
 
-    def _group(self, lead: Op) -> list[Op]:
-        """The ops of the group that `lead` begins, in program order."""
-        assert lead.block is not None
-        position = {op: i for i, op in enumerate(lead.block.ops)}
-        members = [lead]
-        while (user := _only_user(members[-1])) is not None and _may_join(user, lead):
-            joined = [*members, *_elementwise_sources(user, members), user]
-            if len(joined) > self.max_ops:
-                break
-            members = joined
-        return sorted(members, key=lambda op: position[op])
+
+class _Grouping:
+    """Assigns ops to groups in program order. A group is a list of ops; its last one is its tail."""
+
+    def __init__(self, func: Func, max_ops: int) -> None:
+        self.max_ops = max_ops
+        self.position = {op: i for i, op in enumerate(func.ops)}
+        self.of: dict[Op, list[Op]] = {}
+        for op in func.ops:
+            if len(op.results) == 1 and any(op.has(trait) for trait in GROUPED):
+                self._place(op)
+
+    def groups(self) -> list[list[Op]]:
+        """The groups of more than one op, each in program order."""
+        unique = {id(group): group for group in self.of.values()}
+        return [sorted(group, key=self.position.__getitem__) for group in unique.values() if len(group) > 1]
+
+    def _place(self, op: Op) -> None:
+        """Join `op` to the group that feeds it last, with what the others have to give; else begin a group."""
+        feeding = self._feeding_groups(op)
+        if not op.has(Trait.ELEMENTWISE) or not feeding:
+            self.of[op] = [op]
+            return
+        host = max(feeding, key=lambda group: (_has_loops(group), self.position[group[0]]))
+        taken = [member for group in feeding if group is not host for member in _surplus(group)]
+        if len(host) + len(taken) + 1 > self.max_ops:
+            self.of[op] = [op]
+            return
+        for member in taken:
+            self.of[member].remove(member)
+        host += [*taken, op]
+        for member in (*taken, op):
+            self.of[member] = host
+
+    def _feeding_groups(self, op: Op) -> list[list[Op]]:
+        """The groups whose tail `op` alone reads, element by element."""
+        found: list[list[Op]] = []
+        for value in op.operands:
+            source = value.defining_op
+            group = self.of.get(source) if source is not None else None
+            if group is None or group in found or source is not group[-1]:
+                continue
+            if _only_user(source) is op and _space(source) == _space(op):
+                found.append(group)
+        return found
+
+
+def _has_loops(group: list[Op]) -> bool:
+    """Whether a group has an op that is more than elementwise."""
+    return any(not op.has(Trait.ELEMENTWISE) for op in group)
+
+
+def _surplus(group: list[Op]) -> list[Op]:
+    """What of a group the reader of its tail should compute itself: all of it if it is elementwise; else the ops after
+    its narrowest result, so that no wider one is stored."""
+    if not _has_loops(group):
+        return list(group)
+    chain = [group[-1]]
+    while chain[0].has(Trait.ELEMENTWISE):
+        inner = [v.defining_op for v in chain[0].operands if v.defining_op in group]
+        if len(inner) != 1 or inner[0] is None:
+            break
+        chain.insert(0, inner[0])
+    narrowest = min(range(len(chain)), key=lambda i: (chain[i].type.bytes, -i))
+    return chain[narrowest + 1 :]
+
+
+def _only_user(op: Op) -> Op | None:
+    """The one op that reads the result, with all its uses; None for none or several readers."""
+    users = op.result.users
+    return users[0] if len(users) == 1 else None
+
+
+def _space(op: Op) -> tuple[object, ...]:
+    """The index space of an op's result, whatever the order of its axes in memory."""
+    type = op.result.type
+    return tuple(sorted(zip(type.layout, type.shape, strict=True))) if type.layout else type.shape
 
 
 def _repeat_widenings(func: Func) -> int:
@@ -80,61 +143,6 @@ def _repeat_widenings(func: Func) -> int:
                     user.set_operand(index, copy.result)
             copies += 1
     return copies
-
-
-def _may_lead(op: Op) -> bool:
-    """Whether a group may begin here: an op with loops of its own, or an elementwise one that none such feeds."""
-    if not any(op.has(trait) for trait in GROUPED):
-        return False
-    return not op.has(Trait.ELEMENTWISE) or not any(_led_by_loops(value) for value in op.operands)
-
-
-def _led_by_loops(value: Value) -> bool:
-    """Whether the op behind `value` will be part of a group that ends in `value`'s only reader."""
-    op = value.defining_op
-    return op is not None and _only_user(op) is not None and any(op.has(trait) for trait in GROUPED)
-
-
-def _only_user(op: Op) -> Op | None:
-    """The one op that reads the result, with all its uses; None for none or several readers."""
-    users = op.result.users if len(op.results) == 1 else []
-    return users[0] if len(users) == 1 else None
-
-
-def _may_join(user: Op, lead: Op) -> bool:
-    """Whether `user` finishes the elements that `lead` makes, one by one."""
-    return user.has(Trait.ELEMENTWISE) and _space(user) == _space(lead)
-
-
-def _space(op: Op) -> tuple[object, ...]:
-    """The index space of an op's result, whatever the order of its axes in memory."""
-    type = op.result.type
-    return tuple(sorted(zip(type.layout, type.shape, strict=True))) if type.layout else type.shape
-
-
-def _elementwise_sources(user: Op, members: list[Op]) -> list[Op]:
-    """Elementwise ops on the other operands of `user` that serve nothing else."""
-    found: list[Op] = []
-    for value in user.operands:
-        op = value.defining_op
-        if op is None or op in members or op in found or not op.has(Trait.ELEMENTWISE):
-            continue
-        if op.type.elements == user.type.elements and _only_user(op) is user and not _led_by_loops_behind(op):
-            found += [*_elementwise_sources(op, members), op]
-    return found
-
-
-def _led_by_loops_behind(op: Op) -> bool:
-    """Whether a chain of single uses leads from an op with loops to `op`: then it belongs to that op's group."""
-    for value in op.operands:
-        source = value.defining_op
-        if source is None or _only_user(source) is not op:
-            continue
-        if not source.has(Trait.ELEMENTWISE) and any(source.has(trait) for trait in GROUPED):
-            return True
-        if source.has(Trait.ELEMENTWISE) and _led_by_loops_behind(source):
-            return True
-    return False
 
 
 def _make_group(func: Func, members: list[Op]) -> None:

@@ -59,6 +59,20 @@ class RealModel:
         """What TFLite Micro ("tflm") or LiteRT's reference kernels ("litert") gave for that sample."""
         return self._sample("tflm_out" if numerics == "tflm" else "out", sample)
 
+    def stored_names(self) -> list[str]:
+        """The arrays in the goldens."""
+        with np.load(FOLDER / "goldens" / f"{self.name}.npz") as goldens:
+            return [name for name in goldens.files if not name.startswith("tflm_out")]
+
+    def inner_tensors(self, numerics: str) -> dict[int, Array]:
+        """What sample 0 leaves in each stored intermediate tensor, by TFLite tensor index."""
+        found: dict[int, Array] = {}
+        with np.load(FOLDER / "goldens" / f"{self.name}.npz") as goldens:
+            for prefix in ["t", "tflm_t"] if numerics == "tflm" else ["t"]:
+                names = [n for n in goldens.files if n.startswith(prefix) and n[len(prefix) :].isdigit()]
+                found.update({int(n[len(prefix) :]): goldens[n] for n in names})
+        return found
+
     def _sample(self, prefix: str, sample: int) -> list[Array]:
         with np.load(FOLDER / "goldens" / f"{self.name}.npz") as goldens:
             count = sum(name.startswith(prefix) and name[len(prefix) :].isdigit() for name in goldens.files)
