@@ -68,6 +68,13 @@ class _Window:
         """`value` where the tap lies inside x."""
         return Cond(self.guards, value, outside) if self.guards else value
 
+    def counted(self, low: Lowering) -> tuple[list[tuple[str, int]], Expr]:
+        """Loops of their own over the taps, and 1 where the tap lies inside x, else 0."""
+        names = {tap: low.unique(tap) for tap, _ in self.taps}
+        own = {tap: Affine.of(name) for tap, name in names.items()}
+        guards = tuple(guard.substitute(own) for guard in self.guards)
+        return [(names[tap], extent) for tap, extent in self.taps], Cond(guards, Const(1), Const(0))
+
 
 def lower_average_pool(low: Lowering, op: Op, finish: Finish) -> Body:
     """Sum over the window, divided by the taps inside x; integers round half away from zero."""
@@ -78,7 +85,7 @@ def lower_average_pool(low: Lowering, op: Op, finish: Finish) -> Body:
     body: list[Stmt] = list(total)
     count: Expr = Const(window.count)
     if window.guards:
-        counting, count = accumulate(low, Const(0), window.taps, window.inside(Const(1), Const(0)))
+        counting, count = accumulate(low, Const(0), *window.counted(low))
         body += counting
     if ty.dtype is DType.F32:
         mean: Expr = Bin("/", acc, Cast(count, ty) if isinstance(count, Local) else const_of(window.count, ty))
