@@ -1,8 +1,8 @@
 """Running a kernel in Python, with every access checked: the meaning of the loop IR, executable.
 
 The kernel is translated to Python source, one statement per statement, and run on flat lists. Slow and strict: an
-index outside its dimension, a word that crosses the end of its row and a scratch element read before it is written
-raise KernelError.
+index outside its dimension, a word that crosses the end of its row and an output read before it is written raise
+KernelError. Scratch holds anything at first: zeros here, unless the caller gives it contents.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ class KernelError(Exception):
     """A kernel did what it must not: a mistake of ours in lowering or scheduling."""
 
 
-class _Buffer:
-    """A parameter's memory: a flat list, None where nothing was written yet."""
+class Buffer:
+    """A parameter's memory: a flat list, None where nothing was written yet. Who wants to watch a kernel, or to lay
+    two buffers over each other, puts something else that can be indexed and sliced in the place of `data`."""
 
     def __init__(self, param: Param, data: Array | None) -> None:
         self.param = param
@@ -93,21 +94,27 @@ class _Buffer:
 
 
 def run_kernel(kernel: Kernel, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The `out` buffers of one run. `arrays` holds every `in` and `const` parameter by name.
+    """The `out` buffers of one run. `arrays` holds every `in` and `const` parameter by name, and what scratch holds at
+    first where that matters.
 
     Raises KernelError for an access outside a buffer, a value that does not fit, and outputs left unwritten.
     """
-    buffers = {p.name: _Buffer(p, arrays.get(p.name)) for p in kernel.params}
+    buffers = {p.name: Buffer(p, arrays.get(p.name)) for p in kernel.params}
+    execute(kernel, buffers)
+    return {p.name: _result(buffers[p.name]) for p in kernel.by_role("out")}
+
+
+def execute(kernel: Kernel, buffers: Mapping[str, Buffer]) -> None:
+    """Run a kernel on these buffers, one for each parameter."""
     namespace: dict[str, Any] = {f"b_{name}": buffer for name, buffer in buffers.items()}
     namespace.update({f"i_{name}": instr.means for name, instr in INSTRS.items()})
     namespace.update(wrap=_wrap, arith=_arith, f32=np.float32)
     source = f"def run():\n{_block(kernel.body, 1)}"
     exec(compile(source, f"<kernel {kernel.name}>", "exec"), namespace)
     namespace["run"]()
-    return {p.name: _result(buffers[p.name]) for p in kernel.by_role("out")}
 
 
-def _result(buffer: _Buffer) -> Array:
+def _result(buffer: Buffer) -> Array:
     if any(v is None for v in buffer.data):
         raise KernelError(f"{buffer.param.name} has elements that were never written")
     return np.array(buffer.data, buffer.param.dtype.numpy).reshape(buffer.param.shape)
