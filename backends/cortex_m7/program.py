@@ -54,7 +54,7 @@ class Program:
         if "arena_bytes" not in func.attrs:
             raise IRError("the module has no memory plan", help="run the whole pipeline, `plan-memory` included")
         self.module, self.func = module, func
-        self.name = identifier(str(module.attrs.get("name", "model"))) or "model"
+        self.name = _prefix(str(module.attrs.get("name", "")))
         self.arena_bytes = int(func.attrs["arena_bytes"])
         self.arena_align = int(func.attrs["arena_align"])
         self.arena_lower_bound = int(func.attrs["arena_lower_bound"])
@@ -68,7 +68,8 @@ class Program:
         ]
         self.constants: dict[Value, Constant] = {}
         self._by_content: dict[tuple[str, bytes], Constant] = {}
-        self._symbols: set[str] = set()
+        ports = [port.parameter for port in [*self.inputs, *self.outputs]]
+        self._symbols = {f"{self.name}_{name}" for name in ["run", *ports]}
         self._places = self._named_places(func)
         calls = [op for op in func.ops if isinstance(op, LoopCall)]
         self.functions = self._function_names(calls)
@@ -94,11 +95,10 @@ class Program:
 
     def _function_names(self, calls: list[LoopCall]) -> dict[str, str]:
         """A C function name for each kernel that is called."""
-        taken = {"input", "output"}
         names: dict[str, str] = {}
         for call in calls:
             if call.kernel.name not in names:
-                names[call.kernel.name] = _unique(f"{self.name}_{identifier(call.kernel.name)}", taken)
+                names[call.kernel.name] = _unique(f"{self.name}_{identifier(call.kernel.name)}", self._symbols)
         return names
 
     def constant(self, value: Value) -> Constant:
@@ -219,6 +219,12 @@ def _port_name(value: Value, index: int) -> str:
 
 def _in_arena(offset: int) -> str:
     return f"(void *)(base + {offset})" if offset else "(void *)base"
+
+
+def _prefix(model: str) -> str:
+    """The model's name as the beginning of C names."""
+    name = identifier(model) or "model"
+    return f"m{name}" if name[0].isdigit() or name[0] == "_" else name
 
 
 def _unique(name: str, taken: set[str]) -> str:
