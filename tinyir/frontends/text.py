@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -110,7 +111,7 @@ class _Reader:
         attrs: dict[str, Any] = {}
         if tree.data == "module":
             head = children.pop(0)
-            attrs = self.dict(head) if isinstance(head, Tree) else {}
+            attrs = self.description(head) if isinstance(head, Tree) else {}
         module = Module(attrs=attrs)
         for item in children:
             assert isinstance(item, Tree)
@@ -150,9 +151,12 @@ class _Reader:
         filename, _, key = spec.rpartition(":")
         if filename not in self.files:
             try:
-                with np.load(self.folder / filename, allow_pickle=False) as archive:
+                archive = np.load(self.folder / filename, allow_pickle=False)
+                if not isinstance(archive, np.lib.npyio.NpzFile):
+                    raise ValueError("it is no .npz file")
+                with archive:
                     self.files[filename] = {name: archive[name] for name in archive.files}
-            except (OSError, ValueError, EOFError) as error:
+            except (OSError, ValueError, EOFError, BadZipFile) as error:
                 raise self.error(where, f"cannot read {self.folder / filename}: {error}") from None
         if key not in self.files[filename]:
             raise self.error(where, f"{filename} holds no array `{key}`", did_you_mean(key, self.files[filename]))
@@ -164,7 +168,7 @@ class _Reader:
         children = list(item.children)
         symbol = children.pop(0)
         args = [c for c in children if isinstance(c, Tree) and c.data == "arg"]
-        attrs = next((self.dict(c) for c in children if isinstance(c, Tree) and c.data == "dict"), {})
+        attrs = next((self.description(c) for c in children if isinstance(c, Tree) and c.data == "dict"), {})
         ops = [c for c in children if isinstance(c, Tree) and c.data == "op"]
         block = self.block(args, ops)
         return Func(str(symbol)[1:], block, attrs)
@@ -193,14 +197,17 @@ class _Reader:
         sources = tuple(self.source(c) for c in rest if isinstance(c, Tree) and c.data == "source")
         names = _tokens(results) if isinstance(results, Tree) else []
         values = [self.value(token, env) for token in _tokens(operands)] if isinstance(operands, Tree) else []
+        given = self.dict(attrs) if isinstance(attrs, Tree) else {}
         try:
             cls = op_class(str(opname))
+            for name in sorted(given.keys() - cls.spec.attrs.keys()):  # `loc` and the like would mean something to Op
+                raise self.error(opname, f"`{opname}` has no attribute `{name}`", did_you_mean(name, cls.spec.attrs))
             op = cls(
                 *values,
                 types=types or None,
                 loc=self.loc_of(opname, sources),
                 region=self.region(region) if isinstance(region, Tree) else None,
-                **(self.dict(attrs) if isinstance(attrs, Tree) else {}),
+                **given,
             )
         except IRError as error:
             if error.loc.text is None:
@@ -223,9 +230,10 @@ class _Reader:
         return self.block([c for c in trees if c.data == "arg"], [c for c in trees if c.data == "op"])
 
     def source(self, node: Node) -> Source:
-        name, op, tensor = (None if c is None else Token("", c) for c in node.children)
-        assert name is not None
-        return Source(self.string(name), int(op) if op else None, int(tensor) if tensor else None)
+        name, op, tensor = node.children
+        assert isinstance(name, Token)
+        numbers = (None if token is None else int(str(token)) for token in (op, tensor))
+        return Source(self.string(name), *numbers)
 
     # -- types ------------------------------------------------------------------------------------------------------
 
@@ -251,17 +259,28 @@ class _Reader:
         scales = self.scales(scales_node)
         zero = self.any(zeros_node.children[0])
         zeros = tuple(zero) if isinstance(zero, tuple) else (zero,) * len(scales)
+        if not all(isinstance(z, int) for z in zeros):
+            raise self.error(node, "zero points are integers")
         if len(zeros) != len(scales) or not 0 <= int(str(axis)) < rank:
             raise self.error(node, f"{len(scales)} scales and {len(zeros)} zero points along axis {axis}")
         return QType(storage, scales, zeros, int(str(axis)))
 
     def scales(self, node: Node) -> tuple[float, ...]:
         child = node.children[0]
-        if isinstance(child, Token):
-            return tuple(float(v) for v in self.find_resource(child))
-        return tuple(_float32(v) for v in self.any(child))
+        values = self.find_resource(child) if isinstance(child, Token) else self.any(child)
+        try:
+            return tuple(_float32(v) for v in values)
+        except (TypeError, ValueError):
+            raise self.error(node, "scales are numbers") from None
 
     # -- attribute values -------------------------------------------------------------------------------------------
+
+    def description(self, node: Node) -> dict[str, Any]:
+        """The attributes of a module or a function, which hold no arrays."""
+        attrs = self.dict(node)
+        if _holds_array(attrs):
+            raise self.error(node, "arrays belong to ops alone")
+        return attrs
 
     def dict(self, node: Node) -> dict[str, Any]:
         entries = {}
@@ -287,9 +306,10 @@ class _Reader:
         return readers[node.data](node)
 
     def string(self, token: Token) -> str:
-        text = json.loads(str(token))
-        assert isinstance(text, str)
-        return text
+        try:
+            return str(json.loads(str(token)))
+        except ValueError as error:
+            raise self.error(token, f"cannot read this string: {error}") from None
 
     def symbol(self, token: Token) -> Symbol | Array:
         name = str(token)[1:]
@@ -305,12 +325,18 @@ class _Reader:
         dims, elem, items = node.children
         try:
             return np.array(self.any(items), DType(str(elem)).numpy).reshape(_dims(dims))
-        except (ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise self.error(node, f"the elements do not make a {_dims(dims)} array of {elem}: {error}") from None
 
 
 def _tokens(node: Node) -> list[Token]:
     return [c for c in node.children if isinstance(c, Token)]
+
+
+def _holds_array(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    return isinstance(value, np.ndarray) or (isinstance(value, tuple) and any(_holds_array(item) for item in value))
 
 
 def _dims(token: Any) -> tuple[int, ...]:

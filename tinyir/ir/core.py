@@ -367,4 +367,5 @@ def same_attr(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(same_attr(a[key], b[key]) for key in a)
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         return len(a) == len(b) and all(same_attr(x, y) for x, y in zip(a, b, strict=True))
-    return type(a) is type(b) and bool(a == b)
+    both_nan = isinstance(a, float) and a != a and b != b
+    return type(a) is type(b) and (both_nan or bool(a == b))

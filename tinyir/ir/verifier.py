@@ -6,6 +6,8 @@ op holds, and the block ends in its terminator.
 
 from __future__ import annotations
 
+from math import isfinite
+
 from tinyir.diagnostics import UNKNOWN, IRError
 from tinyir.ir.core import Block, Func, Module, Op, Symbol, Value
 from tinyir.ir.opdef import Trait
@@ -71,9 +73,17 @@ def _verify_types(op: Op) -> None:
 
 
 def _scale_problem(type: TensorType) -> str:
-    """What is wrong with the scales of a type; "" if there is one for the tensor, or one for each index of the axis."""
+    """What is wrong with the scales and zero points of a type; "" if they are scales and zero points, one for the
+    tensor or one for each index of the axis."""
     quant = type.quant
-    if quant is None or quant.axis is None:
+    if quant is None:
+        return ""
+    if not all(isfinite(scale) and scale > 0 for scale in quant.scales):
+        return f"has a scale that is not a finite number above 0: {type}"
+    least, most = quant.storage.limits
+    if not all(least <= zero_point <= most for zero_point in quant.zero_points):
+        return f"has a zero point outside of {quant.storage}: {type}"
+    if quant.axis is None:
         return ""
     if quant.axis >= len(type.shape):
         return f"has scales along axis {quant.axis}, which {type} does not have"

@@ -20,7 +20,6 @@ from tinyir.ir.unary_tables import (
     leaky_relu_table,
     logistic_table,
     relu_table,
-    sigmoid_multiplier,
     tanh_table,
 )
 
@@ -116,8 +115,8 @@ class _Sigmoid(_Unary):
 
     def verify(self) -> None:
         if is_quantized(self):
-            _, exponent = sigmoid_multiplier(quant_of(self, self.x))
-            self.require(0 <= exponent <= 62, f"has an operand whose scale is out of range: {self.x.type}")
+            in_range = 2**-28 <= quant_of(self, self.x).scale < 2**34
+            self.require(in_range, f"has an operand whose scale is out of range: {self.x.type}")
 
 
 @define_op("nn.logistic", Trait.PURE, Trait.ELEMENTWISE)

@@ -32,6 +32,8 @@ def depthwise_result(op: Op, x: TensorType, w: TensorType, elem: ElemType) -> Te
 def pool_result(op: Op, x: TensorType, kernel: Pair, elem: ElemType) -> TensorType:
     """The type of a pooling. Raises IRError where things do not go together."""
     _require_axes(op, x, "NHWC", "x")
+    inside = all(max(pair) < extent for pair, extent in zip(op.attrs["pad"], kernel, strict=True))
+    op.require(inside, "has windows that lie in the margins alone")
     return _window_result(op, x, kernel, x.size("C"), elem)
 
 
