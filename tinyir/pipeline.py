@@ -66,23 +66,37 @@ class Result:
 
 
 Manager = Callable[[list[Pass]], PassManager]
+Progress = Callable[[str], None]
 
 
-def compile_file(path: Path, options: Options, manager: Manager = PassManager) -> Result:
-    """Compile the model or IR text at `path`. Raises TinyIRError: a model that cannot be read or is not supported, a
-    pass that fails, a limit that does not hold."""
-    return compile_module(load(path), options, manager)
+def compile_file(
+    path: Path, options: Options, manager: Manager = PassManager, progress: Progress = lambda step: None
+) -> Result:
+    """Compile the model or IR text at `path`; `progress` is told each stage. Raises TinyIRError: a model that cannot be
+    read or is not supported, a pass that fails, a limit that does not hold."""
+    progress(f"reading {path}")
+    return compile_module(load(path), options, manager, progress)
 
 
-def compile_module(module: Module, options: Options, manager: Manager = PassManager) -> Result:
+def compile_module(
+    module: Module, options: Options, manager: Manager = PassManager, progress: Progress = lambda step: None
+) -> Result:
     """Compile `module`, which is changed in place."""
     target = get_target(options.target)
+    progress("running passes")
     manager(options.pipeline()).run(module)
+    progress("printing")
     if options.backend == "numpy":
         return _emit_numpy(module)
-    result = _emit_c(module, target, options)
-    check_limits(result.report, target, options)
-    return result
+    files = _emit_c(module, target)
+    report = json.loads(files["report.json"])
+    notes: tuple[str, ...] = ()
+    if options.measure and not target.is_host:
+        progress("measuring code and stack")
+        notes = _measure(files, report, target, options)
+    files["report.json"] = json.dumps(report, indent=2) + "\n"
+    check_limits(report, target, options)
+    return Result(module, files, report, notes)
 
 
 def _emit_numpy(module: Module) -> Result:
@@ -91,14 +105,10 @@ def _emit_numpy(module: Module) -> Result:
     return Result(module, NumpyBackend().emit(module), {})
 
 
-def _emit_c(module: Module, target: Target, options: Options) -> Result:
+def _emit_c(module: Module, target: Target) -> Files:
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    files = CortexM7Backend(target=target.name).emit(module)
-    report = json.loads(files["report.json"])
-    notes = _measure(files, report, target, options) if options.measure and not target.is_host else ()
-    files["report.json"] = json.dumps(report, indent=2) + "\n"
-    return Result(module, files, report, notes)
+    return CortexM7Backend(target=target.name).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:

@@ -91,7 +91,9 @@ def _run_without_command(words: list[str]) -> int:
 
 
 def _report(error: Exception) -> None:
-    """Say on stderr what is wrong."""
+    """Say on stderr what is wrong, on a line of its own."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
     if os.environ.get("TINYIR_DEBUG", "0") not in ("", "0"):
         traceback.print_exception(error)
     if isinstance(error, TinyIRError):

@@ -12,6 +12,7 @@ from typing import Any
 
 from tinyir.cli.compile_options import add_compile_options, options_from
 from tinyir.cli.pass_options import add_pass_options, load_pass_files, make_manager
+from tinyir.cli.progress import show_step
 from tinyir.pipeline import Result, compile_file, write_files
 
 EXAMPLE = """  tinyir compile person.tflite -o out/
@@ -31,7 +32,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     load_pass_files(args)
     options = options_from(args, backend=args.backend)
-    result = compile_file(args.model, options, lambda passes: make_manager(args, passes))
+    result = compile_file(args.model, options, lambda passes: make_manager(args, passes), show_step)
+    show_step("")
     write_files(result.files, args.output)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.progress import show_step
 from tinyir.pipeline import compile_file, write_files
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.program import ProgramInfo, RunResult
@@ -31,13 +32,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = options_from(args, measure=False)
-    result = compile_file(args.model, options)
+    result = compile_file(args.model, options, progress=show_step)
+    show_step("building and running on the emulated Cortex-M7")
     target, compiler = get_target(options.target), CrossCompiler.detect(options.compiler)
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(result.files, Path(folder))
         program = M7Program.build(folder, target, compiler, options.opt)
     inputs = [np.zeros(tensor.shape, tensor.dtype) for tensor in program.info.inputs]
     outcome = program.run(inputs, count=True)
+    show_step("")
     figures = _figures(program.info, outcome, compiler.version)
     _show(figures)
     if args.json is not None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyir.api import Array, Inputs, compile
 from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.progress import show_step
 from tinyir.diagnostics import UsageError
 from tinyir.frontends.load import load
 
@@ -28,10 +29,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     backend = "numpy" if args.backend == "numpy" else "c"
     options = options_from(args, backend=backend, measure=False)
+    show_step("compiling")
     module = load(args.model)
     names = [value.name or f"output{i}" for i, value in enumerate(module.main.outputs)]
     program = compile(module, **vars(options))
+    show_step(f"building and running on {args.backend}")
     outputs = program.run(read_inputs(args.input), args.backend)
+    show_step("")
     if args.output is None:
         _print(names, outputs)
     else:

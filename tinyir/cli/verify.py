@@ -5,13 +5,13 @@ Cortex-M7. Names the first op that differs, or says how much was compared.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from tinyir.api import Array
 from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.progress import show_step
 from tinyir.cli.run import read_inputs
 from tinyir.diagnostics import UsageError
 from tinyir.frontends.load import load
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     options = options_from(args, measure=False)
     samples = _samples(args.inputs, args.model) if args.inputs else None
     against = args.against or options.numerics
-    report = verify(args.model, options, against, samples, args.on, _progress)
-    _progress("")
+    report = verify(args.model, options, against, samples, args.on, show_step)
+    show_step("")
     if report.ok:
         print(
             f"OK: {report.elements:,} elements of {report.tensors:,} tensors equal {against}'s, "
@@ -68,9 +68,3 @@ def _samples(path: Path, model: Path) -> list[list[Array]]:
             wanted = f"{arg.type.storage.numpy}{list(arg.type.shape)}"
             raise UsageError(f"`{arg.name}` is {wanted}, not {array.dtype}{list(array.shape[1:])}")
     return [list(sample) for sample in zip(*stacked, strict=True)]
-
-
-def _progress(text: str) -> None:
-    """One line on a terminal, rewritten; nothing elsewhere."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
