@@ -85,7 +85,7 @@ class IntSum(Op):
 
 @define_op("int.softmax", Trait.PURE)
 class IntSoftmax(Op):
-    """Softmax along the last axis in gemmlowp's fixed point (TFLite `reference/softmax.h`).
+    """Softmax along the last axis, C of an image, in gemmlowp's fixed point (TFLite `reference/softmax.h`).
 
     `exp_table[d]` is exp(-d * scale * beta) in Q31 for the distance d = max - x, and 0 where TFLite leaves the element
     out. The sum is kept in Q19; its reciprocal comes from three Newton steps.
@@ -98,6 +98,9 @@ class IntSoftmax(Op):
     def infer(self) -> TensorType:
         self.require(self.exp_table.type.shape == (256,), f"needs a table of 256 elements, not {self.exp_table.type}")
         return self.x.type
+
+    def canonical_layouts(self) -> tuple[str, ...] | None:
+        return ("NHWC", "", "NHWC") if self.x.type.layout else None
 
     def reference(self) -> Reference:
         return Reference(semantics.softmax_q8)
