@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinyir import __version__
-from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import C_TYPES, float_literal
 from tinyir.backends.cortex_m7.program import Port, Program, Step
 from tinyir.backends.cortex_m7.source import run_parameters
 from tinyir.ir.types import DType, dtype_of
 
 NUMPY_NAMES = {DType.I8: "int8", DType.U8: "uint8", DType.I16: "int16", DType.I32: "int32", DType.F32: "float32"}
-LINE_WIDTH = 118
 
 
 def header_text(program: Program) -> str:

@@ -76,7 +76,7 @@ def _entry(program: Program, c: CWriter) -> None:
         c.line("uint8_t *const base = arena;")
         c.line("(void)base;")
         for step in program.steps:
-            c.line(f"{step.function}({', '.join(step.arguments)});")
+            c.call(step.function, step.arguments)
             c.line(f"TINYIR_AFTER_OP({step.index});")
         c.line("return 0;")
 
