@@ -104,9 +104,7 @@ class TFLiteBuilder:
     def op(self, kind: str, inputs: Sequence[int], outputs: Sequence[int], version: int = 1, **options: Any) -> None:
         """An operator; `options` are the fields of its options as the object API of the schema calls them."""
         code = getattr(schema.BuiltinOperator, kind)
-        self.codes.append(
-            schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version)
-        )
+        self.codes.append(schema.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version))
         operator = schema.OperatorT(
             opcodeIndex=len(self.codes) - 1,
             inputs=np.array(inputs, np.int32),
