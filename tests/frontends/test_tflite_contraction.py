@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.differential import Random, check
+from tests.differential import ALL_INT8, Random, check
 from tests.tflite_builder import Quant, TFLiteBuilder
+from tinyir.ir.quant import quantize_multiplier
+from tinyir.ir.semantics.fixedpoint import multiply_quantized
 
 SAME, VALID = 0, 1
 OPTIONS = ("int8", "float32")
@@ -104,15 +106,31 @@ def test_fully_connected_flattens_its_operand() -> None:
     check(b.build([y]), [r.data(1, 3, 2, 2)], ["tflm"])
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_factors_are_exact_to_the_last_bit(seed: int) -> None:
-    """All 256 operands through one weight: a factor that is off by one bit shows in one of many cases."""
-    r = Random(seed)
-    b = TFLiteBuilder()
-    weight, scale, weight_scale = r.integer(90, 127), r.scale(2**-6, 2.0), r.scale(2**-9, 2**-3)
-    about = scale * weight_scale * weight
-    x = b.input((256, 1), Quant(scale, -128))
-    w = b.const(np.full((1, 1), weight, np.int8), Quant(weight_scale))
-    y = b.tensor((256, 1), Quant(r.scale(about / 2, about * 1.5), -128))
-    b.op("FULLY_CONNECTED", [x, w, b.const(np.zeros(1, np.int32), Quant(scale * weight_scale))], [y])
-    check(b.build([y]), [np.arange(-128, 128).astype(np.int8).reshape(256, 1)])
+def knife_edges(rounding: str) -> list[tuple[int, float, float, float]]:
+    """A weight and three scales for which a factor made in float32 gives other results than one in double precision."""
+    rng = np.random.default_rng(0)
+    found: list[tuple[int, float, float, float]] = []
+    while len(found) < 3:
+        weight = int(rng.integers(90, 128))
+        x, w = (float(np.float32(2.0**exponent)) for exponent in (rng.uniform(-6, 1), rng.uniform(-9, -3)))
+        y = float(np.float32(x * w * weight * 2.0 ** rng.uniform(-1, 0.5)))
+        sums = np.arange(256, dtype=np.int64) * weight
+        narrow, wide = (quantize_multiplier(product / y) for product in (float(np.float32(x) * np.float32(w)), x * w))
+        if (multiply_quantized(sums, *narrow, rounding) != multiply_quantized(sums, *wide, rounding))[:128].any():
+            found.append((weight, x, w, y))
+    return found
+
+
+@pytest.mark.parametrize("numerics", ["tflm", "litert"])
+@pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED"])
+def test_factors_are_made_in_double_precision(kind: str, numerics: str) -> None:
+    rounding = "single" if (kind, numerics) == ("FULLY_CONNECTED", "litert") else "double"
+    for weight, x_scale, w_scale, y_scale in knife_edges(rounding):
+        b = TFLiteBuilder()
+        dense = kind == "FULLY_CONNECTED"
+        shape = (256, 1) if dense else (1, 16, 16, 1)
+        x, y = b.input(shape, Quant(x_scale, -128)), b.tensor(shape, Quant(y_scale, -128))
+        w = b.const(np.full((1, 1) if dense else (1, 1, 1, 1), weight, np.int8), Quant(w_scale))
+        bias = b.const(np.zeros(1, np.int32), Quant(x_scale * w_scale))
+        b.op(kind, [x, w, bias], [y], **({} if dense else {"strideH": 1, "strideW": 1}))
+        check(b.build([y]), [ALL_INT8.reshape(shape)], [numerics])
