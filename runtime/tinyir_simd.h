@@ -98,9 +98,12 @@ static inline int32_t tinyir_doubling_high_mul(int32_t a, int32_t b)
     return high > INT32_MAX ? INT32_MAX : (int32_t)high;
 }
 
-/* x / 2^n rounded to nearest, ties away from zero. */
+/* x / 2^n rounded to nearest, ties away from zero; n above 31 comes from softmax alone, with x >= 0. */
 static inline int32_t tinyir_rounding_shift_right(int32_t x, int32_t n)
 {
+    if (n > 31) {
+        return 0;
+    }
     const int32_t mask = (int32_t)((1u << n) - 1u);
     const int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
     return (x >> n) + ((x & mask) > threshold ? 1 : 0);
