@@ -1,6 +1,9 @@
-"""What must hold of every kernel: names are defined, unique and in scope; indices have the right rank and range."""
+"""What must hold of every kernel: names are defined, unique and in scope; indices have the right rank and range;
+what is stored has the type of its buffer."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from tinyir.loops.affine import Affine
 from tinyir.loops.ir import (
@@ -17,6 +20,7 @@ from tinyir.loops.ir import (
     Local,
     Set,
     Store,
+    Ty,
     Var,
     children,
     exprs_of,
@@ -53,8 +57,10 @@ class _Checker:
                 self.expr(expr, extents, scope, guarded)
             match stmt:
                 case For(var=var, extent=extent, body=inner):
-                    if var in self.loops or var in self.params:
+                    if var in self.loops or var in self.params or var in scope:
                         raise _MistakeError(f"the name `{var}` is taken")
+                    if extent < 1:
+                        raise _MistakeError(f"the loop over `{var}` has {extent} iterations")
                     self.loops.add(var)
                     self.block(inner, {**extents, var: extent}, scope, guarded)
                 case If(guards=guards, body=inner, orelse=orelse):
@@ -63,14 +69,14 @@ class _Checker:
                     self.block(inner, extents, scope, True)
                     self.block(orelse, extents, scope, True)
                 case Let(name=name) | Var(name=name):
-                    if name in scope or name in self.params:
+                    if name in scope or name in self.params or name in extents:
                         raise _MistakeError(f"the name `{name}` is taken")
                     scope[name] = isinstance(stmt, Var)
                 case Set(name=name):
                     if not scope.get(name):
                         raise _MistakeError(f"`{name}` is no variable here")
                 case Store(buffer=buffer, index=index, value=value):
-                    self.access(buffer, index, value.ty.lanes, extents)
+                    self.access(buffer, index, value.ty, extents, None if guarded else "written")
                     if self.params[buffer].role in ("in", "const"):
                         raise _MistakeError(f"`{buffer}` is not to be written")
 
@@ -80,9 +86,9 @@ class _Checker:
                 if name not in scope:
                     raise _MistakeError(f"`{name}` is not defined here")
             case Load(buffer=buffer, index=index, ty=ty):
-                self.access(buffer, index, ty.lanes, extents, check_bounds=not guarded)
-            case Gather(buffer=buffer):
-                self.access(buffer, None, 1, extents)
+                self.access(buffer, index, ty, extents, None if guarded else "read")
+            case Gather(buffer=buffer, ty=ty):
+                self.access(buffer, None, ty, extents)
             case Index(at=at):
                 self.affine(at, extents)
             case Cond(guards=guards):
@@ -100,13 +106,15 @@ class _Checker:
         self,
         buffer: str,
         index: tuple[Affine, ...] | None,
-        lanes: int,
+        ty: Ty,
         extents: dict[str, int],
-        check_bounds: bool = False,
+        unguarded: Literal["read", "written"] | None = None,
     ) -> None:
         """An access to a buffer; bounds are checked where no guard has a say in them."""
         if buffer not in self.params:
             raise _MistakeError(f"no buffer is called `{buffer}`")
+        if self.params[buffer].dtype is not ty.dtype:
+            raise _MistakeError(f"`{buffer}` holds {self.params[buffer].dtype}, not {ty.dtype}")
         if index is None:
             return
         shape = self.params[buffer].shape
@@ -115,6 +123,6 @@ class _Checker:
         for dim, (at, size) in enumerate(zip(index, shape, strict=True)):
             self.affine(at, extents)
             lo, hi = at.range(extents)
-            last = hi + (lanes - 1 if dim == len(shape) - 1 else 0)
-            if check_bounds and (lo < 0 or last >= size):
-                raise _MistakeError(f"`{buffer}` is read at {lo}..{last} of {size} along dimension {dim}")
+            last = hi + (ty.lanes - 1 if dim == len(shape) - 1 else 0)
+            if unguarded and (lo < 0 or last >= size):
+                raise _MistakeError(f"`{buffer}` is {unguarded} at {lo}..{last} of {size} along dimension {dim}")
