@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyir.loops.affine import Affine, flatten
@@ -135,14 +135,33 @@ def why_not_parallel(loop: For, shapes: Mapping[str, tuple[int, ...]]) -> str:
     They may when no iteration changes a local of the outside, and no element stored in one iteration is touched in
     another: every access to a stored buffer moves with the loop by a step no smaller than what one iteration spans.
     """
-    carried = assigned_locals(loop.body)
+    return _why_not_apart({loop.var: loop.extent}, loop.body, shapes)
+
+
+def why_not_permutable(nest: Sequence[For], shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Why perfectly nested loops, given from the outside inwards, may not be run in any other order of loops; empty
+    when they may: where iterations that depend on each other differ in one and the same loop alone, whose own order
+    stays."""
+    extents, body = {loop.var: loop.extent for loop in nest}, nest[-1].body
+    reasons = []
+    for serial in nest:
+        others = {v: n for v, n in extents.items() if v != serial.var}
+        reasons.append(_why_not_apart(others, (For(serial.var, serial.extent, body),), shapes))
+    return "" if "" in reasons else reasons[-1]
+
+
+def _why_not_apart(loops: Mapping[str, int], body: Body, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Why iterations over `loops`, each of which runs `body`, may depend on each other; empty when they cannot."""
+    names = ", ".join(f"`{v}`" for v in loops)
+    carried = assigned_locals(body)
     if carried:
-        return f"`{loop.var}` carries the local `{sorted(carried)[0]}` from one iteration to the next"
-    inner = extents_of(loop.body)
-    for buffer in sorted(stored_buffers(loop.body)):
-        indices = list(_indices(loop.body, buffer))
-        if not any(_separated([index[d] for index in indices], loop.var, inner) for d in range(len(shapes[buffer]))):
-            return f"iterations of `{loop.var}` may touch the same element of `{buffer}`"
+        return f"{names} carries the local `{sorted(carried)[0]}` from one iteration to the next"
+    tables = {e.buffer for expr in _exprs(body) for e in subexprs(expr) if isinstance(e, Gather)}
+    for buffer in sorted(stored_buffers(body)):
+        if buffer in tables:
+            return f"any iteration of {names} may look up what another stores in `{buffer}`"
+        if not _separated(list(_indices(body, buffer)), loops, extents_of(body)):
+            return f"iterations of {names} may touch the same element of `{buffer}`"
     return ""
 
 
@@ -160,14 +179,32 @@ def _indices(body: Body, buffer: str) -> Iterator[tuple[Affine, ...]]:
                 yield (*index[:-1], index[-1] + (lanes - 1))
 
 
-def _separated(parts: list[Affine], var: str, inner: Mapping[str, int]) -> bool:
-    """Whether one dimension's indices keep iterations of `var` apart: all have the same coefficient of `var` and of
-    the outer variables, and the rest spans less than that coefficient."""
-    step = parts[0].coef(var)
-    outer = {v: c for v, c in parts[0].terms if v not in inner and v != var}
-    if step == 0 or any(p.coef(var) != step for p in parts):
-        return False
-    if any({v: c for v, c in p.terms if v not in inner and v != var} != outer for p in parts):
-        return False
+def _separated(indices: list[tuple[Affine, ...]], loops: Mapping[str, int], inner: Mapping[str, int]) -> bool:
+    """Whether accesses at these indices, in different iterations over `loops`, are to different elements.
+
+    Two accesses to one element agree in every dimension. Where there the steepest loop moves the index by more than
+    all the rest spans, they agree in that loop too, and the next steepest is compared with what is left.
+    """
+    apart: set[str] = set()
+    while len(apart) < len(loops):
+        agreed = {v for d in range(len(indices[0])) for v in _agreed([at[d] for at in indices], loops, inner, apart)}
+        if agreed <= apart:
+            return False
+        apart |= agreed
+    return True
+
+
+def _agreed(parts: list[Affine], loops: Mapping[str, int], inner: Mapping[str, int], apart: set[str]) -> set[str]:
+    """The loops in which two accesses agree that agree in one dimension, given that they agree in `apart`."""
+    fixed = parts[0].part(v for v in parts[0].vars if v not in inner)
+    if any(p.part(v for v in p.vars if v not in inner) != fixed for p in parts):
+        return set()
     spans = [Affine.build({v: c for v, c in p.terms if v in inner}, p.const).range(inner) for p in parts]
-    return max(hi for _, hi in spans) - min(lo for lo, _ in spans) < abs(step)
+    rest = max(hi for _, hi in spans) - min(lo for lo, _ in spans)
+    steps = {v: abs(c) for v, c in fixed.terms if v in loops and v not in apart}
+    found = set()
+    for v in sorted(steps, key=lambda v: -steps[v]):
+        if steps[v] <= rest + sum(steps[u] * (loops[u] - 1) for u in steps if u != v and u not in found):
+            break
+        found.add(v)
+    return found

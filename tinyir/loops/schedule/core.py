@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, cast
 
 from tinyir.diagnostics import TinyIRError
-from tinyir.loops.ir import Body, For, If, Kernel, Stmt, locals_of, loops_of, walk
+from tinyir.loops.ir import Body, For, If, Kernel, Param, Stmt, locals_of, loops_of, walk
 
 
 class ScheduleError(TinyIRError):
@@ -68,6 +68,14 @@ def find(kernel: Kernel, var: str) -> For:
     return loops[var]
 
 
+def param_of(kernel: Kernel, name: str) -> Param:
+    """The parameter called `name`. Raises ScheduleError."""
+    for p in kernel.params:
+        if p.name == name:
+            return p
+    raise refuse(kernel, f"find the buffer `{name}`", f"there are {', '.join(p.name for p in kernel.params)}")
+
+
 def replace_loop(kernel: Kernel, var: str, new: Callable[[For], Body]) -> Kernel:
     """The kernel with the loop over `var` replaced by what `new` makes of it."""
 
@@ -88,20 +96,27 @@ def replace_loop(kernel: Kernel, var: str, new: Callable[[For], Body]) -> Kernel
     return kernel.with_body(visit(kernel.body))
 
 
-def fresh(kernel: Kernel, hint: str) -> str:
-    """A name that no loop, local or parameter of the kernel has."""
-    taken = {p.name for p in kernel.params} | set(locals_of(kernel.body)) | set(loops_of(kernel.body))
+def names_of(kernel: Kernel) -> set[str]:
+    """The names of every loop, local and parameter; a new one must be none of them."""
+    return {p.name for p in kernel.params} | set(locals_of(kernel.body)) | set(loops_of(kernel.body))
+
+
+def fresh(taken: set[str], hint: str) -> str:
+    """A name like `hint` that is not in `taken`, where it is put."""
     name, number = hint, 1
     while name in taken:
         name, number = f"{hint}_{number}", number + 1
+    taken.add(name)
     return name
 
 
 def require_new(kernel: Kernel, *names: str) -> None:
-    """Raise ScheduleError if a name is taken."""
+    """Raise ScheduleError if a name is taken, or given twice."""
+    taken = names_of(kernel)
     for name in names:
-        if fresh(kernel, name) != name:
+        if name in taken:
             raise refuse(kernel, f"call something `{name}`", "the name is taken")
+        taken.add(name)
 
 
 def shapes_of(kernel: Kernel) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
-from tinyir.loops.analysis import why_not_parallel
+from tinyir.loops.analysis import why_not_parallel, why_not_permutable
 from tinyir.loops.ir import (
     Bin,
     Body,
@@ -29,7 +29,16 @@ from tinyir.loops.ir import (
     substitute,
     walk,
 )
-from tinyir.loops.schedule.core import find, primitive, refuse, replace_loop, require_new, shapes_of
+from tinyir.loops.schedule.core import (
+    find,
+    fresh,
+    names_of,
+    primitive,
+    refuse,
+    replace_loop,
+    require_new,
+    shapes_of,
+)
 
 
 @primitive
@@ -57,7 +66,7 @@ def fuse(kernel: Kernel, outer: str, inner: str, name: str) -> Kernel:
     nested = _only_child(kernel, loop, inner)
     require_new(kernel, name)
     extent = nested.extent
-    for expr in _affines(nested.body):
+    for expr in affines_of(nested.body):
         if expr.coef(outer) != expr.coef(inner) * extent:
             raise refuse(
                 kernel, f"fuse `{outer}` and `{inner}`", f"the index {expr} tells them apart; flatten it first"
@@ -70,16 +79,18 @@ def fuse(kernel: Kernel, outer: str, inner: str, name: str) -> Kernel:
 def reorder(kernel: Kernel, *order: str) -> Kernel:
     """Perfectly nested loops in another order.
 
-    Refuses loops with something between them, and sums of floats, whose value depends on the order.
+    Refuses loops with something between them, loops of which two carry something from one iteration to the next, and
+    sums of floats, whose value depends on the order.
     """
+    if not order:
+        raise refuse(kernel, "reorder", "no loops are named")
     nest = _perfect_nest(kernel, order)
     body = nest[-1].body
     if [loop.var for loop in nest] == list(order):
         return kernel
-    shapes = shapes_of(kernel)
-    serial = [(loop.var, why) for loop in nest if (why := why_not_parallel(loop, shapes))]
-    if len(serial) > 1 and not _is_integer_reduction(body):
-        raise refuse(kernel, f"reorder {', '.join(order)}", serial[0][1])
+    reason = why_not_permutable(nest, shapes_of(kernel))
+    if reason and not _is_integer_reduction(body):
+        raise refuse(kernel, f"reorder {', '.join(order)}", reason)
     by_var = {loop.var: loop for loop in nest}
 
     def rebuilt(_: For) -> Body:
@@ -103,12 +114,12 @@ def tile(kernel: Kernel, first: str, second: str, rows: int, columns: int) -> Ke
 def unroll(kernel: Kernel, var: str) -> Kernel:
     """The loop's body, written out once for each iteration."""
     find(kernel, var)
+    taken = names_of(kernel)
 
     def rebuilt(loop: For) -> Body:
         copies: list[Stmt] = []
         for i in range(loop.extent):
-            names = {v: f"{v}_{i}" for v in loops_of(loop.body)}
-            copies.extend(rename_loops(_iteration(loop, i), names))
+            copies.extend(_loops_apart(_iteration(loop, i, taken), i, taken))
         return tuple(copies)
 
     return replace_loop(kernel, var, rebuilt)
@@ -125,11 +136,12 @@ def peel(kernel: Kernel, var: str, at: int, rest: str) -> Kernel:
         raise refuse(kernel, f"peel `{var}` at {at}", f"it runs over 0..{loop.extent}")
     names = {v: f"{v}_{rest}" for v in loops_of(loop.body)}
     require_new(kernel, rest, *names.values())
+    taken = names_of(kernel) | {rest, *names.values()}
+    locals_ = {n: fresh(taken, f"{n}_{rest}") for n in dict.fromkeys(locals_of(loop.body))}
 
     def rebuilt(old: For) -> Body:
-        tail = substitute(old.body, {var: Affine.of(rest) + at})
-        tail = rename_loops(rename_locals(tail, {n: f"{n}_{rest}" for n in locals_of(tail)}), names)
-        return (For(var, at, old.body), For(rest, old.extent - at, tail))
+        tail = rename_loops(rename_locals(old.body, locals_), names)
+        return (For(var, at, old.body), For(rest, old.extent - at, substitute(tail, {var: Affine.of(rest) + at})))
 
     return replace_loop(kernel, var, rebuilt)
 
@@ -147,27 +159,36 @@ def jam(kernel: Kernel, var: str) -> Kernel:
     reason = why_not_parallel(loop, shapes_of(kernel))
     if reason:
         raise refuse(kernel, f"jam `{var}`", reason)
-    return replace_loop(kernel, var, lambda old: _merged([_iteration(old, i) for i in range(old.extent)]))
+    taken = names_of(kernel)
+    copies = [_iteration(loop, i, taken) for i in range(loop.extent)]
+    return replace_loop(kernel, var, lambda old: _merged(copies, taken))
 
 
-def _iteration(loop: For, i: int) -> Body:
+def _iteration(loop: For, i: int, taken: set[str]) -> Body:
     """The body of iteration `i`, its locals renamed apart."""
     body = substitute(loop.body, {loop.var: Affine.of(i)})
-    return rename_locals(body, {name: f"{name}_{i}" for name in locals_of(body)})
+    return rename_locals(body, {name: fresh(taken, f"{name}_{i}") for name in dict.fromkeys(locals_of(body))})
 
 
-def _merged(copies: list[Body]) -> Body:
-    """Copies of one body as one: statement by statement side by side, loops and conditions merged."""
+def _loops_apart(body: Body, i: int, taken: set[str]) -> Body:
+    """The loops of copy `i` of a body renamed apart."""
+    return rename_loops(body, {v: fresh(taken, f"{v}_{i}") for v in loops_of(body)})
+
+
+def _merged(copies: list[Body], taken: set[str]) -> Body:
+    """Copies of one body as one: statement by statement side by side, loops and equal conditions merged."""
     result: list[Stmt] = []
     for together in zip(*copies, strict=True):
         first = together[0]
         if isinstance(first, For):
-            result.append(replace(first, body=_merged([s.body for s in together if isinstance(s, For)])))
+            result.append(replace(first, body=_merged([s.body for s in together if isinstance(s, For)], taken)))
         elif isinstance(first, If) and all(isinstance(s, If) and s.guards == first.guards for s in together):
             branches = [s for s in together if isinstance(s, If)]
-            result.append(If(first.guards, _merged([s.body for s in branches]), _merged([s.orelse for s in branches])))
+            body, orelse = _merged([s.body for s in branches], taken), _merged([s.orelse for s in branches], taken)
+            result.append(If(first.guards, body, orelse))
         else:
-            result.extend(together)
+            for i, stmt in enumerate(together):
+                result.extend(_loops_apart((stmt,), i, taken))
     return tuple(result)
 
 
@@ -208,7 +229,7 @@ def _perfect_nest(kernel: Kernel, names: tuple[str, ...]) -> list[For]:
     return nest
 
 
-def _affines(body: Body) -> list[Affine]:
+def affines_of(body: Body) -> list[Affine]:
     """Every affine expression of a body: indices, guards, values."""
     found: list[Affine] = []
     for expr in all_exprs(body):
@@ -229,13 +250,19 @@ def _affines(body: Body) -> list[Affine]:
 
 
 def _is_integer_reduction(body: Body) -> bool:
-    """Whether a body only adds to (or takes the extreme with) integer locals, so that any order gives the same."""
+    """Whether a body only adds to integer locals, or takes the extreme with them, so that any order gives the same."""
     changed = {stmt.name for stmt in body if isinstance(stmt, Set)}
+    ops: dict[str, str] = {}
     for stmt in body:
         match stmt:
-            case Set(name=name, value=Bin(op="+" | "min" | "max", a=Local(name=other), b=term)):
+            case Set(name=name, value=Bin(op="+" | "min" | "max" as op, a=Local(name=other), b=term)):
                 used = {e.name for e in subexprs(term) if isinstance(e, Local)}
-                if other != name or used & changed or stmt.value.ty.dtype is DType.F32:
+                if (
+                    other != name
+                    or used & changed
+                    or stmt.value.ty.dtype is DType.F32
+                    or ops.setdefault(name, op) != op
+                ):
                     return False
             case _:
                 return False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tinyir.loops.affine import Affine, Guard, flatten
-from tinyir.loops.analysis import extents_of, loaded_buffers
+from tinyir.loops.analysis import extents_of, free_locals, loaded_buffers, stored_buffers
 from tinyir.loops.ir import (
     Body,
     Call,
@@ -37,8 +37,8 @@ from tinyir.loops.ir import (
     substitute,
     walk,
 )
-from tinyir.loops.schedule.core import find, fresh, inner_loops, primitive, refuse, replace_loop
-from tinyir.loops.schedule.structure import rename_loops
+from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, refuse, replace_loop
+from tinyir.loops.schedule.structure import affines_of, rename_loops
 
 
 @primitive
@@ -60,18 +60,20 @@ def simplify(kernel: Kernel) -> Kernel:
                 if still is None:
                     return other
                 return Cond(still, value, other) if still else value
-            case Cast(value=Const(value=number), ty=ty) if ty.dtype.is_integer:
+            case Cast(value=Const(value=number, ty=old), ty=ty) if old.dtype.is_integer and ty.dtype.is_integer:
                 lo, hi = ty.dtype.limits
                 return Const(number, ty) if lo <= number <= hi else expr
         return expr
+
+    inline = _Inliner(kernel)
 
     def in_stmt(stmt: Stmt) -> Body:
         match stmt:
             case If(guards=guards, body=body, orelse=orelse):
                 still = undecided(guards)
                 if still is None:
-                    return orelse
-                return (If(still, body, orelse),) if still else body
+                    return inline(orelse)
+                return (If(still, body, orelse),) if still else inline(body)
             case For(body=()):
                 return ()
         return (stmt,)
@@ -83,12 +85,27 @@ def simplify(kernel: Kernel) -> Kernel:
 def collapse(kernel: Kernel) -> Kernel:
     """Loops of one iteration are written out."""
 
+    inline = _Inliner(kernel)
+
     def in_stmt(stmt: Stmt) -> Body:
         if isinstance(stmt, For) and stmt.extent == 1:
-            return substitute(stmt.body, {stmt.var: Affine()})
+            return inline(substitute(stmt.body, {stmt.var: Affine()}))
         return (stmt,)
 
     return kernel.with_body(map_stmts(kernel.body, in_stmt))
+
+
+class _Inliner:
+    """Gives a block up: its statements will stand in the block around it. Locals of a name that another block of the
+    kernel uses as well get a new one."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.taken = names_of(kernel)
+        self.blocks = Counter(locals_of(kernel.body))
+
+    def __call__(self, body: Body) -> Body:
+        again = [name for name in dict.fromkeys(locals_of(body)) if self.blocks[name] > 1]
+        return rename_locals(body, {name: fresh(self.taken, name) for name in again})
 
 
 @primitive
@@ -107,14 +124,13 @@ class _Sharing:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.taken = {p.name for p in kernel.params} | {s.name for s in walk(kernel.body) if isinstance(s, (Let, Var))}
+        self.taken = names_of(kernel)
         self.count = 0
 
     def block(self, body: Body) -> Body:
-        uses = Counter(expr for stmt in body for value in exprs_of(stmt) for expr in _candidates(value))
         known: dict[Expr, Local] = {}
         result: list[Stmt] = []
-        for stmt in body:
+        for position, stmt in enumerate(body):
             match stmt:
                 case For(body=inner):
                     result.append(replace(stmt, body=self.block(inner)))
@@ -124,9 +140,12 @@ class _Sharing:
                     known = {}
                 case Let() | Var() | Set() | Store():
                     for expr in dict.fromkeys(_candidates(stmt.value)):
-                        if expr not in known and uses[expr] > 1:
-                            known[expr] = self.bind(expr, result)
-                    result.append(replace(stmt, value=_replaced(stmt.value, known)))
+                        if expr not in known and _stands_again(expr, body[position:]):
+                            if isinstance(stmt, Let) and stmt.value == expr:
+                                known[expr] = Local(stmt.name, expr.ty)
+                            else:
+                                known[expr] = self.bind(expr, result)
+                    result.append(stmt if _holds(stmt, known) else replace(stmt, value=_replaced(stmt.value, known)))
                     known = {e: local for e, local in known.items() if not _touches(stmt, e)}
         return tuple(result)
 
@@ -141,6 +160,25 @@ class _Sharing:
         self.taken.add(name)
         result.append(Let(name, expr))
         return Local(name, expr.ty)
+
+
+def _stands_again(expr: Expr, run: Body) -> bool:
+    """Whether the plain statements that `run` begins with need `expr` more than once before it changes."""
+    uses = 0
+    for stmt in run:
+        if isinstance(stmt, (For, If)):
+            break
+        uses += sum(e == expr for value in exprs_of(stmt) for e in _candidates(value))
+        if uses > 1:
+            return True
+        if _touches(stmt, expr):
+            break
+    return False
+
+
+def _holds(stmt: Stmt, known: dict[Expr, Local]) -> bool:
+    """Whether a statement is what made its value known."""
+    return isinstance(stmt, Let) and known.get(stmt.value) == Local(stmt.name, stmt.ty)
 
 
 def _candidates(expr: Expr) -> Iterable[Expr]:
@@ -170,19 +208,29 @@ def _touches(stmt: Stmt, expr: Expr) -> bool:
 
 @primitive
 def hoist(kernel: Kernel, var: str) -> Kernel:
-    """Loads of constants that do not move with a loop, or with the loops in it, are done before it, into locals."""
+    """Loads of constants that do not move with a loop, or with the loops in it, are done before it, into locals; those
+    that stay inside of the constant only thanks to guards are left where they are."""
     loop = find(kernel, var)
-    moving = {var, *inner_loops(loop)}
-    constant = {p.name for p in kernel.by_role("const")}
+    moving, extents, taken = {var, *inner_loops(loop)}, extents_of(kernel), names_of(kernel)
+    constant = {p.name: p.shape for p in kernel.by_role("const")}
     found: dict[Load, Local] = {}
     for expr in all_exprs(loop.body):
         if not isinstance(expr, Load) or expr.buffer not in constant or expr in found:
             continue
-        if not any(at.coef(v) for at in expr.index for v in moving):
-            found[expr] = Local(fresh(kernel, f"{expr.buffer}_h{len(found)}"), expr.ty)
+        if not any(at.coef(v) for at in expr.index for v in moving) and lies_inside(
+            expr, constant[expr.buffer], extents
+        ):
+            found[expr] = Local(fresh(taken, f"{expr.buffer}_h{len(found)}"), expr.ty)
     lets = tuple(Let(local.name, load) for load, local in found.items())
     inside = map_exprs(loop.body, lambda e: found[e] if isinstance(e, Load) and e in found else e)
     return replace_loop(kernel, var, lambda old: (*lets, replace(old, body=inside)))
+
+
+def lies_inside(load: Load, shape: tuple[int, ...], extents: Mapping[str, int]) -> bool:
+    """Whether a load stays inside of a buffer of that shape whatever its guards say."""
+    last = [load.ty.lanes - 1 if d == len(shape) - 1 else 0 for d in range(len(shape))]
+    spans = [at.range(extents) for at in load.index]
+    return all(lo >= 0 and hi + n < size for (lo, hi), n, size in zip(spans, last, shape, strict=True))
 
 
 @primitive
@@ -220,8 +268,9 @@ def unswitch(kernel: Kernel, var: str) -> Kernel:
 
 def rename_all(kernel: Kernel, body: Body, suffix: str) -> Body:
     """A copy of a body whose loops and locals have names of their own."""
-    loops = {stmt.var: fresh(kernel, stmt.var + suffix) for stmt in walk(body) if isinstance(stmt, For)}
-    locals_ = {name: fresh(kernel, name + suffix) for name in locals_of(body)}
+    taken = names_of(kernel)
+    loops = {stmt.var: fresh(taken, stmt.var + suffix) for stmt in walk(body) if isinstance(stmt, For)}
+    locals_ = {name: fresh(taken, name + suffix) for name in dict.fromkeys(locals_of(body))}
     return rename_loops(rename_locals(body, locals_), loops)
 
 
@@ -229,16 +278,19 @@ def rename_all(kernel: Kernel, body: Body, suffix: str) -> Body:
 def lift(kernel: Kernel, var: str, out_of: str) -> Kernel:
     """Move the loop `var` in front of the loop `out_of` that it stands in: it writes the same values each time round.
 
-    Refuses a loop that reads anything, moves with `out_of`, or writes elements that others in `out_of` write too.
+    Refuses a loop that reads anything, changes a local, moves with `out_of`, writes elements that others in `out_of`
+    write too, or writes a buffer that `out_of` reads before.
     """
     loop, around = find(kernel, var), find(kernel, out_of)
     if loop not in around.body:
         raise refuse(kernel, f"lift `{var}`", f"it does not stand directly in `{out_of}`")
-    if loaded_buffers(loop.body) or any(isinstance(e, Local) for e in all_exprs(loop.body)):
+    if loaded_buffers(loop.body) or locals_of(loop.body) or free_locals(loop.body):
         raise refuse(kernel, f"lift `{var}`", "it reads values that may change")
-    stores = [stmt for stmt in walk(loop.body) if isinstance(stmt, Store)]
-    if any(at.coef(out_of) for stmt in stores for at in stmt.index):
+    if any(at.coef(out_of) for at in affines_of(loop.body)):
         raise refuse(kernel, f"lift `{var}`", f"it moves with `{out_of}`")
+    before = around.body[: around.body.index(loop)]
+    if loaded_buffers(before) & stored_buffers(loop.body):
+        raise refuse(kernel, f"lift `{var}`", "what it writes is read before")
     rest = tuple(stmt for stmt in around.body if stmt is not loop)
     mine, others = stored_elements((loop,), kernel), stored_elements(rest, kernel)
     if any(mine[b] & others.get(b, set()) for b in mine):
@@ -247,11 +299,11 @@ def lift(kernel: Kernel, var: str, out_of: str) -> Kernel:
 
 
 def stored_elements(body: Body, kernel: Kernel) -> dict[str, set[int]]:
-    """Every element of each scratch buffer that a body writes in one execution, by enumeration."""
+    """Every element of each buffer that a body may write, by enumeration."""
     extents = extents_of(kernel)
     found: dict[str, set[int]] = {}
     for stmt in walk(body):
-        if isinstance(stmt, Store) and kernel.param(stmt.buffer).role == "scratch":
+        if isinstance(stmt, Store):
             at = flatten(stmt.index, kernel.param(stmt.buffer).shape)
             places = {at.const}
             for v, c in at.terms:
