@@ -8,16 +8,19 @@ from math import prod
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
 from tinyir.loops.affine import flatten as flat_index
-from tinyir.loops.analysis import extents_of
+from tinyir.loops.analysis import extents_of, stored_buffers
 from tinyir.loops.ir import (
     Bin,
     Body,
     Cast,
     Cond,
+    Const,
     Expr,
     For,
+    Gather,
     Kernel,
     Load,
+    Local,
     Packing,
     Param,
     Set,
@@ -27,9 +30,8 @@ from tinyir.loops.ir import (
     all_exprs,
     map_exprs,
     map_stmts,
-    subexprs,
 )
-from tinyir.loops.schedule.core import ScheduleError, find, inner_loops, primitive, refuse, replace_loop, require_new
+from tinyir.loops.schedule.core import find, inner_loops, param_of, primitive, refuse, replace_loop, require_new
 
 
 @primitive
@@ -40,16 +42,16 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
         ->  for at { for s0 { for s1 { name[s0, s1] = where [g'] x[...] else 0 } }  ... name[kh, c] ... }
 
     Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. Refuses a buffer that
-    is read in more than one way.
+    is read in more than one way or written in the loop, and a copy that would read outside of it.
     """
     loop = find(kernel, at)
-    require_new(kernel, name)
+    _require_wider(kernel, buffer, dtype)
     region = _Region.of(kernel, loop, buffer)
     wide = Ty(DType(dtype))
     loops = [(f"{name}_{d}", size) for d, size in enumerate(region.sizes)]
-    require_new(kernel, *(var for var, size in loops if size > 1))
+    require_new(kernel, name, *(var for var, size in loops if size > 1))
     steps = [Affine.of(var) if size > 1 else Affine() for var, size in loops]
-    copied = region.source(steps)
+    copied = region.source(kernel, steps)
     value: Expr = copied if wide == copied.ty else Cast(copied, wide)
     kept = [d for d, size in enumerate(region.sizes) if size > 1] or [0]
     copy: Body = (Store(name, tuple(steps[d] for d in kept), value),)
@@ -58,17 +60,31 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
             copy = (For(loops[d][0], loops[d][1], copy),)
     read = Load(name, tuple(region.inner[d] for d in kept), wide)
 
+    back: Expr = read if wide == region.expr.ty else Cast(read, region.expr.ty)
+
     def visit(expr: Expr) -> Expr:
         if expr == region.expr:
-            return read if wide == region.expr.ty else Cast(read, region.expr.ty)
-        if isinstance(expr, Cast) and isinstance(expr.value, Cast) and expr.value.value == read:
-            return Cast(read, expr.ty)
+            return back
+        if isinstance(expr, Cast) and isinstance(back, Cast) and expr.value == back:
+            return read if wide == expr.ty else Cast(read, expr.ty)
         return expr
 
     body = (*copy, *map_exprs(loop.body, visit))
     scratch = Param(name, "scratch", DType(dtype), tuple(region.sizes[d] for d in kept))
     kernel = replace(kernel, params=(*kernel.params, scratch))
     return replace_loop(kernel, at, lambda old: (replace(old, body=body),))
+
+
+def _require_wider(kernel: Kernel, buffer: str, dtype: str) -> None:
+    """Raise ScheduleError unless every element of `buffer` keeps its value in the type called `dtype`."""
+    old = param_of(kernel, buffer).dtype
+    new = next((t for t in DType if str(t) == dtype), None)
+    if new is old:
+        return
+    if new is None or not (old.is_integer and new.is_integer):
+        raise refuse(kernel, f"stage `{buffer}` as {dtype}", f"an {old} is none")
+    if new.limits[0] > old.limits[0] or new.limits[1] < old.limits[1]:
+        raise refuse(kernel, f"stage `{buffer}` as {dtype}", f"not every {old} fits")
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,8 @@ class _Region:
             inside = expr.value if isinstance(expr, Cond) else expr
             return isinstance(inside, Load) and inside.buffer == buffer
 
+        if param_of(kernel, buffer).role == "out" or buffer in stored_buffers(loop.body):
+            raise refuse(kernel, f"stage `{buffer}`", "what it holds changes while it is read")
         found = [e for e in all_exprs(loop.body) if reads(e)]
         guarded = {e.value for e in found if isinstance(e, Cond)}
         whole = {e for e in found if isinstance(e, Cond) or e not in guarded}
@@ -96,8 +114,8 @@ class _Region:
         expr = whole.pop()
         load = expr.value if isinstance(expr, Cond) else expr
         assert isinstance(load, Load)
-        if load.ty.lanes > 1:
-            raise refuse(kernel, f"stage `{buffer}`", "it is read by words")
+        if load.ty.lanes > 1 or not load.index:
+            raise refuse(kernel, f"stage `{buffer}`", "it is read by words" if load.index else "it is one element")
         extents, moving = extents_of(kernel), inner_loops(loop)
         outer, inner, sizes = [], [], []
         for part in load.index:
@@ -108,17 +126,26 @@ class _Region:
             sizes.append(hi - lo + 1)
         return _Region(expr, load, tuple(outer), tuple(inner), tuple(sizes))
 
-    def source(self, steps: list[Affine]) -> Expr:
-        """The element that lies `steps` into the region, with its guards."""
+    def source(self, kernel: Kernel, steps: list[Affine]) -> Expr:
+        """The element that lies `steps` into the region, with its guards. Raises ScheduleError for a guard that is no
+        index, and where the region leaves the buffer."""
         index = tuple(o + s for o, s in zip(self.outer, steps, strict=True))
         load = replace(self.load, index=index)
+        moved = list(zip(self.load.index, index, strict=True))
+        guards: list[Guard] = []
+        for guard in self.expr.guards if isinstance(self.expr, Cond) else ():
+            if guard.expr not in self.load.index:
+                raise refuse(kernel, f"stage `{load.buffer}`", f"the guard {guard} is no index of it")
+            guards += [Guard(new, guard.bound) for old, new in moved if old == guard.expr]
+        extents = extents_of(kernel) | {s.vars[0]: n for s, n in zip(steps, self.sizes, strict=True) if s.terms}
+        for at, size in zip(index, param_of(kernel, load.buffer).shape, strict=True):
+            lo, hi = at.range(extents)
+            if (lo < 0 or hi >= size) and not any(g.expr == at and g.bound <= size for g in guards):
+                raise refuse(kernel, f"stage `{load.buffer}`", f"the copy would read it at {lo}..{hi} of {size}")
         if not isinstance(self.expr, Cond):
             return load
-        guards = []
-        for guard in self.expr.guards:
-            if guard.expr not in self.load.index:
-                raise ScheduleError(f"cannot stage `{self.load.buffer}`: the guard {guard} is no index of it")
-            guards.append(Guard(index[self.load.index.index(guard.expr)], guard.bound))
+        if not isinstance(self.expr.other, Const):
+            raise refuse(kernel, f"stage `{load.buffer}`", "it has no constant where its guards fail")
         return Cond(tuple(guards), load, self.expr.other)
 
 
@@ -126,8 +153,10 @@ class _Region:
 def flatten(kernel: Kernel, buffer: str, first: int) -> Kernel:
     """The dimensions of a buffer from `first` on become one, with linear indices. Needed before loops over two of them
     are fused."""
-    param = kernel.param(buffer)
+    param = param_of(kernel, buffer)
     shape = param.shape
+    if not 0 <= first < max(len(shape), 1):
+        raise refuse(kernel, f"flatten `{buffer}` from {first}", f"it has {len(shape)} dimensions")
 
     def flat(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
         return (*index[:first], flat_index(index[first:], shape[first:]))
@@ -151,18 +180,20 @@ def pack(kernel: Kernel, buffer: str, *order: str) -> Kernel:
     """Lay a constant out anew, in the order in which the loops `order` use it.
 
     w[2*oo + oi, k], order oo, k, oi  ->  w'[oo, k, oi]. Done at compile time; elements that the loops reach outside of
-    the constant (see `pad_sum`) are 0. Refuses a buffer read in more than one way.
+    the constant (see `pad_sum`) are 0. Refuses a buffer read in more than one way, or by words.
     """
-    param = kernel.param(buffer)
+    param = param_of(kernel, buffer)
     if param.role != "const":
         raise refuse(kernel, f"pack `{buffer}`", "it is no constant")
     loads = {e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == buffer}
     if len(loads) != 1:
         raise refuse(kernel, f"pack `{buffer}`", f"it is read in {len(loads)} ways")
     load = loads.pop()
+    if load.ty.lanes > 1 or is_gathered(kernel, buffer):
+        raise refuse(kernel, f"pack `{buffer}`", "it is read by words, or as a table")
     extents = extents_of(kernel)
     used = {v for at in load.index for v in at.vars}
-    if used != set(order):
+    if used != set(order) or len(used) != len(order):
         raise refuse(kernel, f"pack `{buffer}` by {', '.join(order)}", f"it is indexed by {', '.join(sorted(used))}")
     dims = {v: Affine.of(f"d{i}") for i, v in enumerate(order)}
     old = param.packing or Packing.identity(param.shape, param.shape)
@@ -184,6 +215,8 @@ def pad_sum(kernel: Kernel, var: str, multiple: int) -> Kernel:
     for integers: whatever lies in that room is multiplied by 0.
     """
     loop = find(kernel, var)
+    if multiple < 1:
+        raise refuse(kernel, f"pad `{var}`", f"{multiple} is no number of elements")
     extent = -(-loop.extent // multiple) * multiple
     if extent == loop.extent:
         return kernel
@@ -207,13 +240,25 @@ def pad_sum(kernel: Kernel, var: str, multiple: int) -> Kernel:
 def _factors(kernel: Kernel, loop: For) -> tuple[Load, Load]:
     """The constant and the scratch factor of `acc = acc + cast(scratch) * cast(const)`, all that a loop does."""
     match loop.body:
-        case (Set(value=Bin(op="+", b=Bin(op="*", a=a, b=b) as term)),) if term.ty.dtype is DType.I32:
-            loads = [e for e in (*subexprs(a), *subexprs(b)) if isinstance(e, Load)]
+        case (Set(name=name, value=Bin(op="+", a=Local(name=same), b=Bin(op="*", a=a, b=b) as term)),):
+            loads = [e for e in (uncast(a), uncast(b)) if isinstance(e, Load) and e.ty.lanes == 1]
             consts = [e for e in loads if kernel.param(e.buffer).role == "const"]
             scratch = [e for e in loads if kernel.param(e.buffer).role == "scratch"]
-            if len(consts) == len(scratch) == 1 and len(loads) == 2:
+            if same == name and term.ty.dtype is DType.I32 and len(consts) == len(scratch) == 1:
                 return consts[0], scratch[0]
     raise refuse(kernel, f"pad `{loop.var}`", "it is no integer sum of scratch times constant")
+
+
+def uncast(expr: Expr) -> Expr:
+    """What is converted, however often."""
+    while isinstance(expr, Cast):
+        expr = expr.value
+    return expr
+
+
+def is_gathered(kernel: Kernel, buffer: str) -> bool:
+    """Whether a buffer is read as a table, at computed indices."""
+    return any(isinstance(e, Gather) and e.buffer == buffer for e in all_exprs(kernel.body))
 
 
 def _axis_of(kernel: Kernel, load: Load, var: str) -> int:

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
-from tinyir.loops.analysis import extents_of
+from tinyir.loops.analysis import extents_of, loaded_buffers
 from tinyir.loops.instrs import SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
     I8X4,
+    I16,
     I16X2,
+    I32,
     Bin,
     Body,
     Call,
@@ -24,6 +26,7 @@ from tinyir.loops.ir import (
     Expr,
     Kernel,
     Load,
+    Local,
     Set,
     Stmt,
     Store,
@@ -31,7 +34,8 @@ from tinyir.loops.ir import (
     map_stmts,
     substitute,
 )
-from tinyir.loops.schedule.core import find, primitive, refuse, replace_loop
+from tinyir.loops.schedule.core import find, param_of, primitive, refuse, replace_loop
+from tinyir.loops.schedule.data import is_gathered
 from tinyir.loops.schedule.tidy import stored_elements
 
 
@@ -42,7 +46,8 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
 
     A pair is two int16 side by side, or two int8 two apart (SXTB16 of their word, which keeps bytes 0 and 2, or with
     ROR #8 bytes 1 and 3). With `around`, a loop of two iterations whose body is the loop `var`, that loop is written
-    out too: its iterations are the two halves of a word of four int8. Refuses everything else.
+    out too: its iterations are the two halves of a word of four int8. Refuses everything else, and words that end
+    outside of their row.
     """
     loop = find(kernel, var)
     outer = find(kernel, around) if around else None
@@ -57,11 +62,14 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
 def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:
     """Both iterations over `var` of one statement, as one instruction."""
     match stmt:
-        case Set(name=name, value=Bin(op="+", a=acc, b=Bin(op="*", a=a, b=b))):
-            return Set(name, SMLAD(_pair(kernel, a, var), _pair(kernel, b, var), acc))
+        case Set(name=name, value=Bin(op="+", a=Local(name=same) as acc, b=Bin(op="*", a=a, b=b) as term)):
+            if same == name and term.ty == I32:
+                return Set(name, SMLAD(_pair(kernel, a, var), _pair(kernel, b, var), acc))
         case Store(buffer=buffer, index=index, value=value) if kernel.param(buffer).dtype is DType.I16:
-            if index[-1].coef(var) != 1 or any(at.coef(var) for at in index[:-1]):
+            if not _is_along_rows(index, var, 1):
                 raise refuse(kernel, f"tensorize `{var}`", f"it does not store side by side in `{buffer}`")
+            if buffer in loaded_buffers((stmt,)):
+                raise refuse(kernel, f"tensorize `{var}`", f"it reads `{buffer}`, which it stores")
             start = tuple(at.substitute({var: Affine()}) for at in index)
             return Store(buffer, start, _pair(kernel, value, var))
     raise refuse(kernel, f"tensorize `{var}`", "it neither adds products nor stores int16")
@@ -70,21 +78,21 @@ def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:
 def _pair(kernel: Kernel, expr: Expr, var: str) -> Expr:
     """Both iterations' value of `expr` (a load, perhaps widened) as one word of two int16."""
     load = expr
-    while isinstance(load, Cast):
+    while isinstance(load, Cast) and load.ty.dtype in (DType.I16, DType.I32):
         load = load.value
-    if not isinstance(load, Load) or load.ty.lanes != 1:
+    if not isinstance(load, Load) or load.ty.lanes != 1 or not load.index:
         raise refuse(kernel, f"tensorize `{var}`", "an operand is not read from a buffer")
     start = tuple(at.substitute({var: Affine()}) for at in load.index)
-    step = load.index[-1].coef(var)
     word: Expr | None = None
-    if load.ty.dtype is DType.I16 and step == 1:
+    if load.ty.dtype is DType.I16 and expr.ty in (I16, I32) and _is_along_rows(load.index, var, 1):
         word = Load(load.buffer, start, I16X2)
-    elif load.ty.dtype is DType.I8 and step == 2:
+    elif load.ty.dtype is DType.I8 and _is_along_rows(load.index, var, 2):
         byte = start[-1].const % 4
         base = (*start[:-1], start[-1] - byte)
-        if byte in (0, 1) and _aligned(kernel, load.buffer, base):
+        if byte in (0, 1) and _aligned(kernel, load.buffer, base) and _ends_inside(kernel, load.buffer, base):
             word = (SXTB16, SXTB16_ROR8)[byte](Load(load.buffer, base, I8X4))
     if word is None:
+        step = load.index[-1].coef(var)
         raise refuse(
             kernel,
             f"tensorize `{var}`",
@@ -94,6 +102,16 @@ def _pair(kernel: Kernel, expr: Expr, var: str) -> Expr:
         want = tuple(at.substitute({var: Affine.of(lane)}) for at in load.index)
         assert lane_of(word, lane) == replace(load, index=want), f"lane {lane} of {word} is not {want}"
     return word
+
+
+def _is_along_rows(index: tuple[Affine, ...], var: str, step: int) -> bool:
+    """Whether an index moves with `var` by `step` along its last dimension, and along no other."""
+    return bool(index) and index[-1].coef(var) == step and not any(at.coef(var) for at in index[:-1])
+
+
+def _ends_inside(kernel: Kernel, buffer: str, index: tuple[Affine, ...]) -> bool:
+    """Whether four elements from an index lie in one row, wherever the loops stand."""
+    return index[-1].range(extents_of(kernel))[1] + 3 < kernel.param(buffer).shape[-1]
 
 
 def _aligned(kernel: Kernel, buffer: str, index: tuple[Affine, ...]) -> bool:
@@ -125,9 +143,11 @@ def interleave(kernel: Kernel, buffer: str) -> Kernel:
     Every access must go through a loop pair that splits the last dimension by 4: index 4*x + 2*b + a, where `a` and `b`
     run over 2; it becomes 4*x + 2*a + b, so that the pair over `b` lies side by side.
     """
-    param = kernel.param(buffer)
+    param = param_of(kernel, buffer)
     if param.role != "scratch" or param.dtype is not DType.I16:
         raise refuse(kernel, f"interleave `{buffer}`", "it is no scratch of int16")
+    if not param.shape or param.shape[-1] % 4 or is_gathered(kernel, buffer):
+        raise refuse(kernel, f"interleave `{buffer}`", "its rows are not all words of four, or it is read as a table")
     extents = extents_of(kernel)
 
     def swapped(at: Affine) -> Affine:
