@@ -1,0 +1,306 @@
+"""Instructions: what they mean, from definitions written here; and their C, on this machine and on the M7."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.loops.kernels import kernel
+from tests.loops.programs import files_of, folder_of, host_program, module_of
+from tests.runtime.samples import COMPILERS, needs_m7
+from tinyir.loops.instrs import INSTRS, Instr, wrap_i32
+from tinyir.loops.ir import F32, I32, Const, Kernel, Ty
+from tinyir.runtime.m7 import M7Program
+from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.target import CompilerKind
+
+Array = npt.NDArray[Any]
+Args = tuple[Any, ...]
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+COUNT = 400
+
+# -- definitions ------------------------------------------------------------------------------------------------------
+
+
+def nearest(x: Fraction) -> int:
+    """The nearest integer, ties away from zero."""
+    return math.floor(abs(x) + Fraction(1, 2)) * (1 if x >= 0 else -1)
+
+
+def toward_zero(x: Fraction) -> int:
+    return math.trunc(x)
+
+
+def doubling_high_mul(a: int, b: int) -> int:
+    """SaturatingRoundingDoublingHighMul, from gemmlowp's fixedpoint.h."""
+    if a == b == INT32_MIN:
+        return INT32_MAX
+    nudge = 1 << 30 if a * b >= 0 else 1 - (1 << 30)
+    return toward_zero(Fraction(a * b + nudge, 1 << 31))
+
+
+def multiply_quantized(x: int, multiplier: int, shift: int) -> int:
+    """MultiplyByQuantizedMultiplier, from TFLite's common.h: two roundings."""
+    high = doubling_high_mul(wrap_i32(x << max(shift, 0)), multiplier)
+    return nearest(Fraction(high, 1 << max(-shift, 0)))
+
+
+def multiply_quantized_single(x: int, multiplier: int, shift: int) -> int:
+    """One rounding, ties upward, from TFLite's common.cc."""
+    return wrap_i32(math.floor(Fraction(x * multiplier, 1 << (31 - shift)) + Fraction(1, 2)))
+
+
+def requant(acc: int, multiplier: int, addend: int, shift: int) -> int:
+    return math.floor(Fraction(math.floor(Fraction(4 * acc * multiplier, 1 << 32)) + addend, 1 << shift))
+
+
+def requant_signed(acc: int, multiplier: int, addend: int, shift: int) -> int:
+    return requant(acc, multiplier, addend + (-1 if acc < 0 else 1), shift)
+
+
+def round_away(x: Any) -> int:
+    if math.isnan(x):
+        return 0
+    if math.isinf(x):
+        return INT32_MAX if x > 0 else INT32_MIN
+    return min(max(nearest(Fraction(float(x))), INT32_MIN), INT32_MAX)
+
+
+def leading_zeros(x: int) -> int:
+    return f"{x:032b}".index("1")
+
+
+DEFINITIONS: dict[str, Callable[..., Any]] = {
+    "smlad": lambda a, b, acc: wrap_i32(a[0] * b[0] + a[1] * b[1] + acc),
+    "sxtb16": lambda w: (w[0], w[2]),
+    "sxtb16_ror8": lambda w: (w[1], w[3]),
+    "ssat8": lambda x: sorted((-128, x, 127))[1],
+    "requant": requant,
+    "requant_signed": requant_signed,
+    "multiply_quantized": multiply_quantized,
+    "multiply_quantized_single": multiply_quantized_single,
+    "doubling_high_mul": doubling_high_mul,
+    "rounding_shift_right": lambda x, n: nearest(Fraction(x, 1 << n)),
+    "div": lambda a, b: toward_zero(Fraction(a, b)),
+    "softmax_shift": lambda total: 35 - leading_zeros(total),
+    "round_away": round_away,
+    "leakyf": lambda x, alpha: x if x > 0 else x * alpha,
+    "minf": lambda a, b: b if a > b else a,
+    "maxf": lambda a, b: b if a < b else a,
+}
+
+# -- arguments --------------------------------------------------------------------------------------------------------
+
+EDGES = [
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    127,
+    128,
+    -128,
+    -129,
+    2**15,
+    2**24,
+    -(2**24),
+    2**30,
+    -(2**30),
+    INT32_MAX,
+    INT32_MIN,
+    INT32_MIN + 1,
+]
+FLOAT_EDGES = [
+    0.0, -0.0, 0.5, -0.5, 1.5, -2.5, 0.49999997, -0.49999997, 1.0, -1.0, 0.625, 8388607.5, -8388608.0, 2147483520.0,
+    2147483648.0, -2147483648.0, -2147483904.0, 1e30, -1e30, 1e-40, 88.7, 89.0, -87.4, -103.0, -104.0, 200.0,
+    math.inf, -math.inf, math.nan,
+]  # fmt: skip
+
+ACC = (-(2**29) + 1, 2**29 - 1)
+MANTISSA = (2**30, INT32_MAX)
+ANY = (INT32_MIN, INT32_MAX)
+
+RANGES: dict[str, list[tuple[int, int]]] = {
+    "ssat8": [ANY],
+    "requant": [ACC, MANTISSA, (-(2**29), 2**29), (1, 22)],
+    "requant_signed": [ACC, MANTISSA, (-(2**29), 2**29), (1, 22)],
+    "multiply_quantized": [ANY, MANTISSA, (-31, 30)],
+    "multiply_quantized_single": [ANY, MANTISSA, (-31, 30)],
+    "doubling_high_mul": [ANY, ANY],
+    "rounding_shift_right": [ANY, (0, 31)],
+    "div": [ANY, (1, INT32_MAX)],
+    "softmax_scale": [(1, INT32_MAX)],
+    "softmax_shift": [(1, INT32_MAX)],
+}
+"""What integers an instruction is given, where not any of its type."""
+
+
+def numbers(rng: np.random.Generator, least: int, most: int, count: int) -> list[int]:
+    """Edges within the range, and random numbers of every size."""
+    edges = [least, most, *(e for e in EDGES if least <= e <= most)]
+    spread = [
+        int(v) >> int(s) for v, s in zip(rng.integers(least, most + 1, count), rng.integers(0, 31, count), strict=True)
+    ]
+    return (edges + [min(max(v, least), most) for v in spread])[:count]
+
+
+def floats(rng: np.random.Generator, count: int) -> list[Any]:
+    """Edges, floats of moderate size, and any bits at all."""
+    any_bits = rng.integers(0, 2**32, count, dtype=np.uint32).view(np.float32)
+    moderate = rng.normal(scale=8, size=count).astype(np.float32)
+    return [*np.float32(FLOAT_EDGES), *np.where(rng.integers(0, 3, count) == 0, any_bits, moderate)][:count]
+
+
+@functools.cache
+def arguments(name: str) -> list[Args]:
+    """COUNT lists of arguments for an instruction: its edges against each other, then random ones."""
+    rng = np.random.default_rng(len(name))
+    instr = INSTRS[name]
+    columns: list[list[Any]] = []
+    for position, ty in enumerate(instr.args):
+        if ty == F32:
+            columns.append(floats(rng, COUNT))
+        elif ty.lanes > 1:
+            low, high = ty.dtype.limits
+            lanes = rng.choice([low, -1, 0, 1, high], (COUNT, ty.lanes))
+            lanes[::2] = rng.integers(low, high + 1, (COUNT + 1) // 2 * ty.lanes).reshape(-1, ty.lanes)
+            columns.append([tuple(map(int, row)) for row in lanes])
+        else:
+            columns.append(numbers(rng, *(RANGES[name][position] if name in RANGES else ANY), COUNT))
+    corners = list(itertools.islice(itertools.product(*(column[:6] for column in columns)), COUNT // 2))
+    shuffled = [[column[i] for i in rng.permutation(COUNT)] for column in columns]
+    return [*corners, *zip(*shuffled, strict=True)][:COUNT]
+
+
+def meanings(name: str) -> list[Any]:
+    with np.errstate(all="ignore"):
+        return [INSTRS[name].means(*args) for args in arguments(name)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal, floats by their bits; any NaN is as good as another."""
+    if isinstance(a, (float, np.floating)) and isinstance(b, (float, np.floating)):
+        return bool(np.isnan(a) and np.isnan(b)) or struct.pack("f", a) == struct.pack("f", b)
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("name", sorted(DEFINITIONS))
+def test_meaning(name: str) -> None:
+    with np.errstate(all="ignore"):
+        for args, found in zip(arguments(name), meanings(name), strict=True):
+            assert same(found, DEFINITIONS[name](*args)), (name, args)
+
+
+def test_softmax_scale_is_a_reciprocal() -> None:
+    """Of 1 + f, where total = 2^k * (1 + f); the largest error of three Newton steps in Q29 is far below 2^-24."""
+    for (total,), found in zip(arguments("softmax_scale"), meanings("softmax_scale"), strict=True):
+        exact = (1 << (31 - leading_zeros(total))) / total
+        assert abs(found / 2**31 - exact) < 2**-26, total
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("expf", np.exp),
+        ("tanhf", np.tanh),
+        ("logisticf", lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))),
+    ],
+)
+def test_functions_of_floats(name: str, function: Callable[[Array], Array]) -> None:
+    """Within 3 units in the last place of the function in double precision; subnormal results within one of theirs."""
+    x = np.array([a for (a,) in arguments(name)], np.float32)
+    with np.errstate(all="ignore"):
+        exact = function(x.astype(np.float64))
+        exact32 = exact.astype(np.float32)
+    found = np.array(meanings(name), np.float32)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(x))
+    finite = np.isfinite(exact32)
+    unit = np.spacing(np.abs(exact32[finite]))
+    assert (np.abs(found[finite] - exact[finite]) <= 3 * unit).all()
+    np.testing.assert_array_equal(found[np.isinf(exact32)], exact32[np.isinf(exact32)])
+
+
+def test_every_instruction_is_tested() -> None:
+    assert INSTRS.keys() - DEFINITIONS.keys() == {"softmax_scale", "expf", "tanhf", "logisticf"}
+    assert all(INSTRS[name].name == name for name in INSTRS)
+
+
+def test_a_call_checks_its_types() -> None:
+    assert INSTRS["ssat8"](Const(3)).ty == I32
+    with pytest.raises(AssertionError, match=r"ssat8 takes \['i32'\], not \['f32'\]"):
+        INSTRS["ssat8"](Const(3.0, F32))
+
+
+# -- the C ------------------------------------------------------------------------------------------------------------
+
+
+def element(ty: Ty) -> tuple[str, int]:
+    """The elements that a value of a type takes in memory."""
+    return str(ty.dtype), ty.lanes
+
+
+def instr_kernel(instr: Instr) -> Kernel:
+    """y[i] = instr(a0[i], a1[i], ...)"""
+    params, args = [], []
+    for n, ty in enumerate(instr.args):
+        dtype, lanes = element(ty)
+        params.append(f"in a{n}: {dtype}[{lanes * COUNT}]")
+        args.append(f"a{n}[{lanes}*i] as {ty}" if lanes > 1 else f"a{n}[i]")
+    dtype, lanes = element(instr.result)
+    return kernel(
+        f"""
+        kernel @{instr.name}({", ".join(params)}, out y: {dtype}[{lanes * COUNT}]) {{
+          for i in {COUNT} {{ y[{lanes}*i] = {instr.name}({", ".join(args)}) }}
+        }}
+        """
+    )
+
+
+def column(ty: Ty, values: list[Any]) -> Array:
+    return np.array(values, ty.dtype.numpy).reshape(-1)
+
+
+@functools.cache
+def inputs() -> list[Array]:
+    """The arguments of every instruction, as the program of all of them takes them."""
+    return [
+        column(ty, [args[n] for args in arguments(name)])
+        for name, instr in INSTRS.items()
+        for n, ty in enumerate(instr.args)
+    ]
+
+
+def assert_as_they_mean(outputs: list[Array]) -> None:
+    """Fail unless each output holds what its instruction means."""
+    for (name, instr), found in zip(INSTRS.items(), outputs, strict=True):
+        wanted = column(instr.result, meanings(name))
+        if instr.result == F32:
+            nan = np.isnan(wanted)
+            np.testing.assert_array_equal(np.isnan(found), nan, name)
+            found, wanted = found[~nan].view(np.int32), wanted[~nan].view(np.int32)
+        np.testing.assert_array_equal(found, wanted, name)
+
+
+@pytest.mark.parametrize("opt", ["-O0", "-O3"])
+def test_c_on_this_machine(opt: str) -> None:
+    program = host_program(module_of([instr_kernel(instr) for instr in INSTRS.values()]), opt=opt)
+    assert_as_they_mean(program.run(inputs()).outputs)
+
+
+@needs_m7
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_intrinsics_on_the_m7(compiler: CompilerKind) -> None:
+    module = module_of([instr_kernel(instr) for instr in INSTRS.values()])
+    with folder_of(files_of(module)) as folder:
+        program = M7Program.build(folder, "cortex-m7", CrossCompiler.detect(compiler))
+    assert_as_they_mean(program.run(inputs()).outputs)
