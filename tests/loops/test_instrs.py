@@ -7,17 +7,26 @@ import itertools
 import math
 import struct
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.loops.definitions import (
+    INT32_MAX,
+    INT32_MIN,
+    doubling_high_mul,
+    multiply_quantized,
+    multiply_quantized_single,
+    nearest,
+    toward_zero,
+    wrap,
+)
 from tests.loops.kernels import kernel
 from tests.loops.programs import files_of, folder_of, host_program, module_of
 from tests.runtime.samples import COMPILERS, needs_m7
-from tinyir.loops.instrs import INSTRS, Instr, wrap_i32
+from tinyir.loops.instrs import INSTRS, Instr
 from tinyir.loops.ir import F32, I32, Const, Kernel, Ty
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.toolchain import CrossCompiler
@@ -26,42 +35,13 @@ from tinyir.target import CompilerKind
 Array = npt.NDArray[Any]
 Args = tuple[Any, ...]
 
-INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 COUNT = 400
 
 # -- definitions ------------------------------------------------------------------------------------------------------
 
 
-def nearest(x: Fraction) -> int:
-    """The nearest integer, ties away from zero."""
-    return math.floor(abs(x) + Fraction(1, 2)) * (1 if x >= 0 else -1)
-
-
-def toward_zero(x: Fraction) -> int:
-    return math.trunc(x)
-
-
-def doubling_high_mul(a: int, b: int) -> int:
-    """SaturatingRoundingDoublingHighMul, from gemmlowp's fixedpoint.h."""
-    if a == b == INT32_MIN:
-        return INT32_MAX
-    nudge = 1 << 30 if a * b >= 0 else 1 - (1 << 30)
-    return toward_zero(Fraction(a * b + nudge, 1 << 31))
-
-
-def multiply_quantized(x: int, multiplier: int, shift: int) -> int:
-    """MultiplyByQuantizedMultiplier, from TFLite's common.h: two roundings."""
-    high = doubling_high_mul(wrap_i32(x << max(shift, 0)), multiplier)
-    return nearest(Fraction(high, 1 << max(-shift, 0)))
-
-
-def multiply_quantized_single(x: int, multiplier: int, shift: int) -> int:
-    """One rounding, ties upward, from TFLite's common.cc."""
-    return wrap_i32(math.floor(Fraction(x * multiplier, 1 << (31 - shift)) + Fraction(1, 2)))
-
-
 def requant(acc: int, multiplier: int, addend: int, shift: int) -> int:
-    return math.floor(Fraction(math.floor(Fraction(4 * acc * multiplier, 1 << 32)) + addend, 1 << shift))
+    return (((4 * acc * multiplier) >> 32) + addend) >> shift
 
 
 def requant_signed(acc: int, multiplier: int, addend: int, shift: int) -> int:
@@ -73,7 +53,7 @@ def round_away(x: Any) -> int:
         return 0
     if math.isinf(x):
         return INT32_MAX if x > 0 else INT32_MIN
-    return min(max(nearest(Fraction(float(x))), INT32_MIN), INT32_MAX)
+    return min(max(nearest(*float(x).as_integer_ratio()), INT32_MIN), INT32_MAX)
 
 
 def leading_zeros(x: int) -> int:
@@ -81,7 +61,7 @@ def leading_zeros(x: int) -> int:
 
 
 DEFINITIONS: dict[str, Callable[..., Any]] = {
-    "smlad": lambda a, b, acc: wrap_i32(a[0] * b[0] + a[1] * b[1] + acc),
+    "smlad": lambda a, b, acc: wrap(a[0] * b[0] + a[1] * b[1] + acc),
     "sxtb16": lambda w: (w[0], w[2]),
     "sxtb16_ror8": lambda w: (w[1], w[3]),
     "ssat8": lambda x: sorted((-128, x, 127))[1],
@@ -90,8 +70,8 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "multiply_quantized": multiply_quantized,
     "multiply_quantized_single": multiply_quantized_single,
     "doubling_high_mul": doubling_high_mul,
-    "rounding_shift_right": lambda x, n: nearest(Fraction(x, 1 << n)),
-    "div": lambda a, b: toward_zero(Fraction(a, b)),
+    "rounding_shift_right": lambda x, n: nearest(x, 1 << n),
+    "div": toward_zero,
     "softmax_shift": lambda total: 35 - leading_zeros(total),
     "round_away": round_away,
     "leakyf": lambda x, alpha: x if x > 0 else x * alpha,
@@ -158,7 +138,7 @@ def floats(rng: np.random.Generator, count: int) -> list[Any]:
     """Edges, floats of moderate size, and any bits at all."""
     any_bits = rng.integers(0, 2**32, count, dtype=np.uint32).view(np.float32)
     moderate = rng.normal(scale=8, size=count).astype(np.float32)
-    return [*np.float32(FLOAT_EDGES), *np.where(rng.integers(0, 3, count) == 0, any_bits, moderate)][:count]
+    return [*np.array(FLOAT_EDGES, np.float32), *np.where(rng.integers(0, 3, count) == 0, any_bits, moderate)][:count]
 
 
 @functools.cache
