@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -395,10 +395,10 @@ def case(kind: str, seed: int, most: int = 5) -> Case:
     return cases(kind, seed, most)[-1]
 
 
-def cases_of(func: Func, seed: int = 0) -> list[Case]:
-    """The groups of a function, each as a case; all data follow from `seed`."""
+def cases_of(func: Func, seed: int = 0, inputs: Sequence[Array] = ()) -> list[Case]:
+    """The groups of a function, each as a case; data that are not given follow from `seed`."""
     FuseOps(max_ops=99).run(Module([func]))
-    inputs = random_inputs(func, seed)
+    inputs = inputs or random_inputs(func, seed)
     values = dict(zip(func.args, inputs, strict=True))
     evaluate(func, inputs, observe=values.__setitem__)
     return [_case_of(op, values) for op in func.ops if not (isinstance(op, Const) or op.has(Trait.TERMINATOR))]

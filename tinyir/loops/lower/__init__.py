@@ -63,13 +63,15 @@ class Lowered:
 
 
 def lower(op: Op, name: str) -> Lowered:
-    """The kernel of a `kernel.fused`, or of any other op, called `name`. Raises IRError for an op without a lowering.
+    """The kernel of a `kernel.fused`, or of any other op, called `name`. Raises IRError for an op without a lowering,
+    and for one that computes with quantised types.
 
     Parameters are inputs and constants in the order of their first use, then outputs in the order of the op's results,
     then scratch.
     """
     group = Group.of(op)
     low = Lowering(group)
+    _refuse_quantised_ops(group)
     anchor = group.anchor
     if anchor.has(Trait.ELEMENTWISE):
         body = _elementwise_nest(low, group)
@@ -81,6 +83,13 @@ def lower(op: Op, name: str) -> Lowered:
     params = tuple(sorted(low.params, key=lambda p: order[p.role]))
     kernel = Kernel(name, params, body, kind=anchor.opname, doc=tuple(_doc(o) for o in group.ops))
     return Lowered(kernel, low.bindings)
+
+
+def _refuse_quantised_ops(group: Group) -> None:
+    """Kernels compute with stored integers; an op that only moves elements does not care what they stand for."""
+    for op in group.ops:
+        if not op.has(Trait.DATA_MOVEMENT) and any(v.type.quant is not None for v in (*op.operands, *op.results)):
+            raise op.fail("computes with quantised types, which kernels do not know", "run `legalize-quant` first")
 
 
 def _doc(op: Op) -> str:
