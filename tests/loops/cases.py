@@ -239,7 +239,7 @@ def softmax(m: Maker) -> Value:
 
 
 def softmax_float(m: Maker) -> Value:
-    x = m.arg(m.shape(m.number(1, 3)), F32, name="x")
+    x = m.image(F32) if m.flag() else m.arg(m.shape(m.number(1, 3)), F32, name="x")
     return m.b.add(nn_window.Softmax(x, beta=m.pick(1.0, 0.5)))
 
 

@@ -186,15 +186,17 @@ def lower_softmax(low: Lowering, op: Op, finish: Finish) -> Body:
 
 
 def lower_softmax_float(low: Lowering, op: Op, finish: Finish) -> Body:
-    """Rows of floats: the largest element, exponentials into the output and their sum, then the division."""
+    """Rows of floats (along C in an image): the largest element, exponentials into scratch and their sum, then the
+    division."""
     x, y = op.operands[0], op.result
+    axis = y.type.axis("C") if y.type.layout else len(y.type.shape) - 1
     point, loops = low.space(y.type)
-    inner = loops[-1:] if y.type.shape[-1] > 1 else []
-    outer = loops[: len(loops) - len(inner)]
+    inner = [loop for loop in loops if loop[0] in point[axis].vars]
+    outer = [loop for loop in loops if loop not in inner]
 
     def row(hint: str) -> tuple[tuple[Affine, ...], list[tuple[str, int]]]:
-        at, loop = low.axis(hint, y.type.shape[-1])
-        return (*point[:-1], at), loop
+        at, loop = low.axis(hint, y.type.shape[axis])
+        return (*point[:axis], at, *point[axis + 1 :]), loop
 
     at, loop = row("a")
     top = Local(low.unique("top"), F32)
@@ -202,7 +204,7 @@ def lower_softmax_float(low: Lowering, op: Op, finish: Finish) -> Body:
     find = (Var(top.name, F32, lowest), *nest(loop, (Set(top.name, MAXF(top, low.load(x, at))),)))
     at, loop = row("b")
     scaled = Bin("*", Bin("-", low.load(x, at), top), Const(op.attrs["beta"], F32))
-    powers = low.scratch("powers", DType.F32, (y.type.shape[-1],))
+    powers = low.scratch("powers", DType.F32, (y.type.shape[axis],))
     total = Local(low.unique("total"), F32)
     power = Local(low.unique("power"), F32)
     add = (
@@ -211,10 +213,10 @@ def lower_softmax_float(low: Lowering, op: Op, finish: Finish) -> Body:
             loop,
             (
                 Let(power.name, EXPF(scaled)),
-                Store(powers, at[-1:], power),
+                Store(powers, (at[axis],), power),
                 Set(total.name, Bin("+", total, power)),
             ),
         ),
     )
-    share = Bin("/", Load(powers, point[-1:], F32), total)
+    share = Bin("/", Load(powers, (point[axis],), F32), total)
     return nest(outer, (*find, *add, *nest(inner, finish(point, share))))
