@@ -12,6 +12,7 @@ from tinyir.loops.affine import Affine, Guard
 from tinyir.loops.check import check_kernel
 from tinyir.loops.instrs import INSTRS
 from tinyir.loops.ir import (
+    I32,
     Bin,
     Body,
     Call,
@@ -126,14 +127,14 @@ class KernelReader:
         parts = list(node.children)
         match str(node.data):
             case "const":
-                return Const(self.number(parts[0]))
+                return self.const(parts[0], I32)
             case "local":
                 return Local(str(parts[0]), self.local(_token(parts[0]), scope))
             case "cast":
-                ty, value = self.ty(_tree(parts[0])), self.expr(parts[1], scope)
-                if parts[1].data == "const" and isinstance(value, Const):
-                    return Const(float(value.value) if ty.dtype is DType.F32 else value.value, ty)
-                return Cast(value, ty)
+                ty = self.ty(_tree(parts[0]))
+                if parts[1].data == "const":
+                    return self.const(parts[1].children[0], ty)
+                return Cast(self.expr(parts[1], scope), ty)
             case "call":
                 return self.call(node, [self.expr(c, scope) for c in parts[1:] if c is not None])
             case "index":
@@ -147,9 +148,17 @@ class KernelReader:
         *guards, value, other = parts
         return Cond(tuple(self.guard(g) for g in guards), self.expr(value, scope), self.expr(other, scope))
 
-    def number(self, node: Node) -> int | float:
+    def const(self, node: Node, ty: Ty) -> Const:
+        """A number of a type, in which it must fit."""
         token = _token(node.children[0])
-        return int(token) if token.type == "INT" else float(token)
+        if ty.dtype is DType.F32:
+            return Const(float(token), ty)
+        if token.type != "INT":
+            raise self.source.error(token, f"`{token}` is no {ty}; a float is written f32({token})")
+        least, most = ty.dtype.limits if ty.dtype.is_integer else (0, 1)
+        if not least <= int(token) <= most:
+            raise self.source.error(token, f"{token} does not fit {ty}: it is none of {least}..{most}")
+        return Const(int(token), ty)
 
     def call(self, node: Node, args: list[Expr]) -> Expr:
         name = _token(node.children[0])

@@ -90,7 +90,10 @@ class Buffer:
     def gather(self, at: int) -> Any:
         if not 0 <= at < self.param.elements:
             raise KernelError(f"{self.param.name}[[{at}]] leaves {self.param.elements} elements")
-        return self.data[at]
+        value = self.data[at]
+        if value is None and self.param.role == "out":
+            raise KernelError(f"{self.param.name}[[{at}]] is read before it is written")
+        return 0 if value is None else value
 
 
 def run_kernel(kernel: Kernel, arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -64,7 +64,7 @@ def _stmt(stmt: Stmt, depth: int) -> str:
 
 
 def expr_text(expr: Expr) -> str:
-    """An expression; types of constants other than i32, of loads of several lanes and of calls are shown."""
+    """An expression; types of constants other than i32, and of loads of several lanes, are shown."""
     match expr:
         case Const(value=value, ty=ty):
             text = attr_text(value)
@@ -75,6 +75,8 @@ def expr_text(expr: Expr) -> str:
             return name
         case Load(buffer=buffer, index=index, ty=ty):
             return f"{buffer}{_index(index)}" + (f" as {ty}" if ty.lanes > 1 else "")
+        case Cast(value=Const(value=value, ty=old), ty=ty) if str(old) == "i32":
+            return f"{ty}(i32({attr_text(value)}))"  # `i8(5)` is a number of that type, `i8(i32(5))` one converted
         case Cast(value=value, ty=ty):
             return f"{ty}({expr_text(value)})"
         case Bin(op="min" | "max" as op, a=a, b=b):
