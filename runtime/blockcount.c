@@ -5,6 +5,7 @@
  * tinyir_on_access is called at each load and store (UC_HOOK_MEM_READ, UC_HOOK_MEM_WRITE) and stops the program at
  * the first one outside the ranges it may touch, or that the Cortex-M7 would refuse as unaligned. tinyir_on_invalid is
  * called when Unicorn itself refuses an access (UC_HOOK_MEM_INVALID), because nothing is mapped or may be done there.
+ * Only tinyir_on_access lets the program go on after Unicorn has brought its registers up to date: see forget_it_state.
  *
  * An op runs from the entry of its kernel to the entry of the next op's kernel; before the first, op 0 runs. An entry
  * is the first block of the kernel that is expected next, reached from outside that kernel: a loop back to the first
@@ -16,7 +17,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 1 << 14, TOLERANT = 256, MAX_RANGES = 64, MAX_BLOCK_BYTES = 4096 };
+enum { BUCKETS = 1 << 14, TOLERANT = 256, MAX_RANGES = 64, MAX_BLOCK_BYTES = 4096,
+       IT_STATE = 0x0600fc00 };   /* the bits of the CPSR that say where in an IT block the core is */
 enum stop { STOP_NONE, STOP_LIMIT, STOP_READ, STOP_WRITE, STOP_FETCH, STOP_UNALIGNED, STOP_MEMORY };
 enum { UC_MEM_WRITE = 17, UC_MEM_WRITE_UNMAPPED = 20, UC_MEM_FETCH_UNMAPPED = 21, UC_MEM_WRITE_PROT = 22,
        UC_MEM_FETCH_PROT = 24 };
@@ -41,11 +43,12 @@ struct tracer {
     int (*emu_stop)(void *uc);
     int (*mem_read)(void *uc, uint64_t address, void *bytes, size_t size);
     int (*reg_read)(void *uc, int reg, void *value);
+    int (*reg_write)(void *uc, int reg, const void *value);
     void (*observer)(uint32_t op);     /* called when an op is over and another one begins; may be 0 */
     const struct span *kernels;         /* addresses of the kernel of each op, in the order of execution */
     uint64_t limit;                     /* of instructions */
     uint32_t n_kernels;
-    int32_t sp_register, pc_register;
+    int32_t sp_register, pc_register, cpsr_register;
     uint32_t guarding;                  /* whether the ranges below are enforced */
     uint32_t n_ranges;
     struct range ranges[MAX_RANGES];
@@ -192,12 +195,24 @@ static void check_alignment(struct tracer *t, void *uc, uint32_t address, uint32
     else refuse(t, uc, STOP_UNALIGNED, address, bytes);
 }
 
+/* Unicorn translates code by blocks, and while one runs, the IT state of the core is 0: what is conditional has become
+ * branches. For the callback of an access it brings PC and IT state up to date, and leaves them so (its issue 2309): the
+ * next block would be executed as the rest of an IT block that is long over. */
+static void forget_it_state(const struct tracer *t, void *uc)
+{
+    uint32_t cpsr = register_value(t, uc, t->cpsr_register);
+    if ((cpsr & IT_STATE) == 0) return;
+    cpsr &= ~(uint32_t)IT_STATE;
+    t->reg_write(uc, t->cpsr_register, &cpsr);
+}
+
 void tinyir_on_access(void *uc, int type, uint64_t address64, int size, int64_t value, void *user)
 {
     struct tracer *t = user;
     uint32_t begin = (uint32_t)address64, bytes = (uint32_t)size, end = begin + bytes;
     bool write = type == UC_MEM_WRITE, allowed = false;
     (void)value;
+    forget_it_state(t, uc);
     if (!t->guarding) return;
     for (const struct range *r = t->ranges; !allowed && r < t->ranges + t->n_ranges; r++)
         allowed = begin >= r->begin && end <= r->end && (!write || r->writable);

@@ -54,12 +54,14 @@ class _Tracer(ctypes.Structure):
         ("emu_stop", ctypes.c_void_p),
         ("mem_read", ctypes.c_void_p),
         ("reg_read", ctypes.c_void_p),
+        ("reg_write", ctypes.c_void_p),
         ("observer", ctypes.c_void_p),
         ("kernels", ctypes.POINTER(_Span)),
         ("limit", ctypes.c_uint64),
         ("n_kernels", ctypes.c_uint32),
         ("sp_register", ctypes.c_int32),
         ("pc_register", ctypes.c_int32),
+        ("cpsr_register", ctypes.c_int32),
         ("guarding", ctypes.c_uint32),
         ("n_ranges", ctypes.c_uint32),
         ("ranges", _Range * MAX_RANGES),
@@ -117,10 +119,11 @@ class NativeTracer:
         self._state: Any = self._handle.contents
         self._observer: Any = None
         self._kernels = (_Span * max(len(kernels), 1))(*(_Span(*kernel) for kernel in kernels))
-        for name in ("emu_stop", "mem_read", "reg_read"):
+        for name in ("emu_stop", "mem_read", "reg_read", "reg_write"):
             setattr(self._state, name, ctypes.cast(getattr(uclib, f"uc_{name}"), ctypes.c_void_p))
         self._state.kernels, self._state.n_kernels = self._kernels, len(kernels)
         self._state.sp_register, self._state.pc_register = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_PC
+        self._state.cpsr_register = arm_const.UC_ARM_REG_CPSR
         self._state.lowest_sp = 0xFFFF_FFFF
         self._access = unicorn_const.UC_HOOK_MEM_READ | unicorn_const.UC_HOOK_MEM_WRITE
         self._gap_hooks: list[Any] = []

@@ -21,6 +21,7 @@ from tinyir.runtime.trace import (
 )
 
 _Key = tuple[int, int, int]  # address, bytes and op of a block
+_IT_STATE = 0x0600_FC00
 _START: _Key = (0, 0, -1)
 
 
@@ -34,7 +35,7 @@ class PythonTracer:
         self._uc = uc
         self._kernels = list(kernels)
         self._ranges: list[Range] = []
-        self._sp, self._pc = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_PC
+        self._sp, self._pc, self._cpsr = arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_PC, arm_const.UC_ARM_REG_CPSR
         self._is_write = unicorn_const.UC_MEM_WRITE
         self._invalid: dict[int, StopKind] = {
             unicorn_const.UC_MEM_WRITE_UNMAPPED: "write",
@@ -100,6 +101,7 @@ class PythonTracer:
             self._observer(finished)
 
     def _on_access(self, uc: Any, access: int, begin: int, size: int, _: int, __: Any) -> None:
+        self._forget_it_state()
         if not self._running:
             return
         write = access == self._is_write
@@ -110,6 +112,12 @@ class PythonTracer:
             pc = uc.reg_read(self._pc)
             if not _may_be_unaligned(int.from_bytes(uc.mem_read(pc & ~1, 2), "little")):
                 self._stop(Stop("unaligned", begin, size, pc))
+
+    def _forget_it_state(self) -> None:
+        """Undo what Unicorn does to the core for the callback of an access: see `blockcount.c`."""
+        cpsr = self._uc.reg_read(self._cpsr)
+        if cpsr & _IT_STATE:
+            self._uc.reg_write(self._cpsr, cpsr & ~_IT_STATE)
 
     def _on_invalid(self, uc: Any, access: int, address: int, size: int, _: int, __: Any) -> bool:
         self._stop(Stop(self._invalid.get(access, "read"), address, size, uc.reg_read(self._pc)))
