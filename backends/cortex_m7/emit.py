@@ -45,6 +45,10 @@ C_TYPES = {
 }
 
 
+HELPERS = {"min": "min", "max": "max", "<<": "shift_left"}
+"""Arithmetic that C has no safe operator for."""
+
+
 def c_type(ty: Ty) -> str:
     """The C type of a value; a word of lanes is a uint32_t."""
     return C_TYPES[ty.dtype] if ty.lanes == 1 else "uint32_t"
@@ -121,9 +125,13 @@ class KernelPrinter:
     # -- expressions ------------------------------------------------------------------------------------------------
 
     def top(self, expr: Expr) -> str:
-        """An expression that stands alone: without the outer parentheses."""
-        text = self.expr(expr)
-        return text[1:-1] if isinstance(expr, (Bin, Cond)) and text.startswith("(") else text
+        """An expression that stands alone, where it needs no parentheses around it."""
+        match expr:
+            case Bin(op=op) if op not in HELPERS:
+                return f"{self.expr(expr.a)} {op} {self.expr(expr.b)}"
+            case Cond(guards=guards, value=value, other=other):
+                return f"{self.guards(guards)} ? {self.expr(value)} : {self.expr(other)}"
+        return self.expr(expr)
 
     def expr(self, expr: Expr) -> str:
         match expr:
@@ -143,16 +151,15 @@ class KernelPrinter:
                 return f"({c_type(ty)}){self.expr(value)}"
             case Bin():
                 return self._binary(expr)
-            case Cond(guards=guards, value=value, other=other):
-                return f"({self.guards(guards)} ? {self.expr(value)} : {self.expr(other)})"
+            case Cond():
+                return f"({self.top(expr)})"
             case Call(name=name, args=args):
                 return f"{self.helper(name)}({', '.join(self.top(a) for a in args)})"
 
     def _binary(self, expr: Bin) -> str:
-        helper = {"min": "min", "max": "max", "<<": "shift_left"}.get(expr.op)
-        if helper is None:
-            return f"({self.expr(expr.a)} {expr.op} {self.expr(expr.b)})"
-        text = f"{self.helper(helper)}({self.top(expr.a)}, {self.top(expr.b)})"
+        if expr.op not in HELPERS:
+            return f"({self.top(expr)})"
+        text = f"{self.helper(HELPERS[expr.op])}({self.top(expr.a)}, {self.top(expr.b)})"
         return text if expr.ty.dtype is DType.I32 else f"({c_type(expr.ty)}){text}"
 
     def helper(self, name: str) -> str:

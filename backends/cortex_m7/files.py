@@ -11,7 +11,7 @@ from tinyir import __version__
 from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import C_TYPES, float_literal
 from tinyir.backends.cortex_m7.program import Port, Program, Step
-from tinyir.backends.cortex_m7.source import run_parameters
+from tinyir.backends.cortex_m7.source import ALIGNED, run_parameters
 from tinyir.ir.types import DType, dtype_of
 
 NUMPY_NAMES = {DType.I8: "int8", DType.U8: "uint8", DType.I16: "int16", DType.I32: "int32", DType.F32: "float32"}
@@ -88,11 +88,7 @@ def weights_text(program: Program) -> str:
     c.comment([f"Constants of {program.name}: weights, biases, and tables made by the compiler."])
     c.line("#include <stdint.h>")
     c.line()
-    c.line("#if defined(__GNUC__)")
-    c.line("#define TINYIR_ALIGNED __attribute__((aligned(8)))")
-    c.line("#else")
-    c.line("#define TINYIR_ALIGNED")
-    c.line("#endif")
+    c.lines += ALIGNED.splitlines()
     if not program.tables:
         c.line()
         c.comment(["This model has none. A translation unit needs a declaration."])
@@ -100,8 +96,8 @@ def weights_text(program: Program) -> str:
     for table in program.tables:
         c_name = C_TYPES[dtype_of(table.array)]
         c.line()
-        c.line(f"extern const {c_name} {table.symbol}[{table.array.size}];")
-        with c.block(f"const {c_name} {table.symbol}[{table.array.size}] TINYIR_ALIGNED =", "};"):
+        c.line(f"extern const {c_name} {table.symbol}[{table.array.size}] TINYIR_ALIGNED;")
+        with c.block(f"const {c_name} {table.symbol}[{table.array.size}] =", "};"):
             for line in _wrapped(table.array):
                 c.line(line)
     return c.text()

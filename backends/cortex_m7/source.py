@@ -8,6 +8,15 @@ from tinyir.backends.cortex_m7.program import Program, Step
 from tinyir.backends.cortex_m7.support import helper_text, uses_intrinsics
 from tinyir.ir.types import dtype_of
 
+ALIGNED = """\
+#if defined(__GNUC__)
+#define TINYIR_ALIGNED __attribute__((aligned(8)))
+#else
+#define TINYIR_ALIGNED
+#endif
+"""
+"""What NAME.c and NAME_weights.c must agree on: compilers assume more of arrays that are declared without."""
+
 PRELUDE = """\
 #if defined(__GNUC__) && !defined(__clang__)
 #define TINYIR_KERNEL __attribute__((noinline, noclone))
@@ -17,8 +26,11 @@ PRELUDE = """\
 #define TINYIR_KERNEL
 #endif
 
-/* Called after each op; a build that wants to watch the program defines it. */
-#ifndef TINYIR_AFTER_OP
+/* Called after each op; a build that wants to watch the program defines it. By default it only keeps the compiler from
+ * dropping an op whose result no later one needs, so that the program does what report.json lists. */
+#if !defined(TINYIR_AFTER_OP) && defined(__GNUC__)
+#define TINYIR_AFTER_OP(index) __asm__ volatile("" ::: "memory")
+#elif !defined(TINYIR_AFTER_OP)
 #define TINYIR_AFTER_OP(index) ((void)0)
 #endif
 """
@@ -45,6 +57,8 @@ def source_text(program: Program) -> str:
         head.line("#include <arm_acle.h>")
         head.line("#endif")
     head.line()
+    head.lines += ALIGNED.splitlines()
+    head.line()
     _declare_tables(program, head)
     return "\n".join([head.text(), PRELUDE, support, kernels.text() + entry.text()])
 
@@ -58,7 +72,7 @@ def _steps_by_function(program: Program) -> dict[str, list[Step]]:
 
 def _declare_tables(program: Program, c: CWriter) -> None:
     for table in program.tables:
-        c.line(f"extern const {C_TYPES[dtype_of(table.array)]} {table.symbol}[{table.array.size}];")
+        c.line(f"extern const {C_TYPES[dtype_of(table.array)]} {table.symbol}[{table.array.size}] TINYIR_ALIGNED;")
 
 
 def _entry(program: Program, c: CWriter) -> None:
