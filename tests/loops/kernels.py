@@ -50,12 +50,18 @@ def data_for(kernel: Kernel, seed: int = 0) -> dict[str, Array]:
 
 
 def run(kernel: Kernel, arrays: Arrays, seed: int = 0) -> dict[str, Array]:
-    """The outputs. Constants are packed first; scratch holds garbage, floats of which are NaN."""
+    """The outputs, from the contents that `initial` gives."""
+    return run_kernel(kernel, initial(kernel, arrays, seed))
+
+
+def initial(kernel: Kernel, arrays: Arrays, seed: int = 0) -> dict[str, Array]:
+    """What buffers hold at first: inputs, constants packed as the kernel wants them, scratch full of garbage (NaN for
+    floats)."""
     rng = np.random.default_rng(seed)
     given = {p.name: _packed(p, arrays[p.name]) for p in kernel.by_role("in", "const")}
     for p in kernel.by_role("scratch"):
         given[p.name] = np.full(p.shape, np.nan, np.float32) if p.dtype is DType.F32 else garbage(rng, p)
-    return run_kernel(kernel, given)
+    return given
 
 
 def garbage(rng: np.random.Generator, p: Param) -> Array:

@@ -7,7 +7,7 @@ KernelError. Scratch holds anything at first: zeros here, unless the caller give
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import Any
 
@@ -109,12 +109,18 @@ def run_kernel(kernel: Kernel, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def execute(kernel: Kernel, buffers: Mapping[str, Buffer]) -> None:
     """Run a kernel on these buffers, one for each parameter."""
-    namespace: dict[str, Any] = {f"b_{name}": buffer for name, buffer in buffers.items()}
-    namespace.update({f"i_{name}": instr.means for name, instr in INSTRS.items()})
+    compiled(kernel)(buffers)
+
+
+def compiled(kernel: Kernel) -> Callable[[Mapping[str, Buffer]], None]:
+    """`execute` for this kernel, which may be called often."""
+    namespace: dict[str, Any] = {f"i_{name}": instr.means for name, instr in INSTRS.items()}
     namespace.update(wrap=_wrap, arith=_arith, f32=np.float32)
-    source = f"def run():\n{_block(kernel.body, 1)}"
+    names = ", ".join(f"b_{p.name}" for p in kernel.params)
+    source = f"def run({names}):\n{_block(kernel.body, 1)}"
     exec(compile(source, f"<kernel {kernel.name}>", "exec"), namespace)
-    namespace["run"]()
+    run = namespace["run"]
+    return lambda buffers: run(*(buffers[p.name] for p in kernel.params))
 
 
 def _result(buffer: Buffer) -> Array:

@@ -1,0 +1,247 @@
+"""Recipes: a scheduled kernel computes what the plain one does, for every shape that an op may have."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.loops.cases import KINDS, Case, cases, cases_of
+from tests.loops.kernels import Array, same_results
+from tinyir.ir.builder import FuncBuilder
+from tinyir.ir.core import Op
+from tinyir.ir.ops import int_contraction as contraction
+from tinyir.ir.ops.int_elementwise import Requantize
+from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.types import DType, TensorType
+from tinyir.loops.recipes import RECIPES, block_size, schedule
+from tinyir.loops.schedule import PRIMITIVES, apply
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+NO_PAD: Pads = ((0, 0), (0, 0))
+
+
+def steps_of(case: Case) -> set[str]:
+    """Schedule the kernel, compare, and give the names of the steps taken."""
+    scheduled = schedule(case.kernel)
+    same_results(case.kernel, scheduled, case.arrays)
+    assert apply(case.kernel, scheduled.schedule) == scheduled
+    return {step.partition("(")[0] for step in scheduled.schedule}
+
+
+class Layer:
+    """A layer of int8 with its requantisation, ReLU or none, per channel."""
+
+    def __init__(self, seed: int, batch: int = 1) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.b = FuncBuilder()
+        self.batch = batch
+
+    def const(self, shape: tuple[int, ...], dtype: type, layout: str = "", most: int = 127) -> Array:
+        return self.rng.integers(-most - 1, most + 1, shape, dtype=dtype)
+
+    def finished(self, op: type[Op], x: TensorType, w: Array, w_layout: str, channels: int, **options: Any) -> Case:
+        images = bool(x.layout)
+        layout = "C" if images else ""
+        bias = self.b.const(self.const((channels,), np.int32, most=3000), layout=layout)
+        acc = self.b.add(op(self.b.arg(x, "x"), self.b.const(w, layout=w_layout), bias, **options))
+        factors = [
+            self.b.const(self.rng.integers(1 << 30, 1 << 31, channels, dtype=np.int64).astype(np.int32), layout=layout),
+            self.b.const(self.rng.integers(-9, -5, channels).astype(np.int32), layout=layout),
+        ]
+        lo = int(self.rng.choice([-128, 3]))
+        (case,) = cases_of(self.b.ret(self.b.add(Requantize(acc, *factors, zero_point=3, lo=lo))))
+        return case
+
+
+def conv(
+    size: tuple[int, int],
+    channels: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    pad: Pads = NO_PAD,
+    dilation: tuple[int, int] = (1, 1),
+    batch: int = 1,
+) -> Case:
+    layer = Layer(sum(size) + sum(channels), batch)
+    w = layer.const((channels[1], *kernel, channels[0]), np.int8)
+    x = TensorType((batch, *size, channels[0]), DType.I8, "NHWC")
+    options = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": -5}
+    return layer.finished(contraction.IntConv2D, x, w, "OHWI", channels[1], **options)
+
+
+def depthwise(
+    size: tuple[int, int],
+    channels: int,
+    kernel: tuple[int, int],
+    stride: tuple[int, int] = (1, 1),
+    pad: Pads = NO_PAD,
+    dilation: tuple[int, int] = (1, 1),
+    batch: int = 1,
+    multiplier: int = 1,
+    layout: str = "HWO",
+) -> Case:
+    layer = Layer(sum(size) + channels, batch)
+    sizes = {"H": kernel[0], "W": kernel[1], "O": channels * multiplier}
+    w = layer.const(tuple(sizes[a] for a in layout), np.int8)
+    x = TensorType((batch, *size, channels), DType.I8, "NHWC")
+    options = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": 7}
+    return layer.finished(contraction.IntDepthwiseConv2D, x, w, layout, channels * multiplier, **options)
+
+
+def dense(rows: int, inputs: int, outputs: int, dtype: type = np.int8) -> Case:
+    layer = Layer(rows + inputs + outputs)
+    w = layer.const((outputs, inputs), dtype)
+    return layer.finished(contraction.IntDense, TensorType((rows, inputs), DType.I8), w, "", outputs)
+
+
+CHANNELS = (1, 2, 3, 4, 5, 8)
+
+
+# -- products of rows -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 3, 4, 5, 8, 12, 20])
+def test_dense(inputs: int) -> None:
+    for rows, outputs in product((1, 3), CHANNELS):
+        steps = steps_of(dense(rows, inputs, outputs))
+        assert ("tensorize" in steps) == (inputs % 4 == 0 and outputs > 1)
+
+
+def test_dense_with_weights_of_int16() -> None:
+    assert "tensorize" not in steps_of(dense(2, 8, 3, np.int16))
+
+
+@pytest.mark.parametrize("inputs", CHANNELS)
+def test_pointwise(inputs: int) -> None:
+    for size, outputs, batch in product(((1, 1), (1, 4), (3, 1), (2, 3), (3, 3)), (1, 2, 3, 5), (1, 2)):
+        steps = steps_of(conv(size, (inputs, outputs), (1, 1), batch=batch))
+        assert "tensorize" in steps or inputs % 4 or outputs == 1
+
+
+@pytest.mark.parametrize("stride", [(2, 2), (1, 2), (3, 1)])
+def test_pointwise_with_strides(stride: tuple[int, int]) -> None:
+    for channels in ((4, 2), (8, 3), (3, 2)):
+        steps_of(conv((5, 4), channels, (1, 1), stride))
+
+
+def test_pointwise_with_margins() -> None:
+    for channels in ((4, 2), (8, 3), (3, 2)):
+        steps_of(conv((2, 3), channels, (1, 1), pad=((1, 0), (0, 2))))
+
+
+# -- windows ----------------------------------------------------------------------------------------------------------
+
+WINDOWS = ((3, 3), (1, 3), (3, 1), (2, 2), (5, 1), (1, 4), (4, 5))
+
+
+@pytest.mark.parametrize("kernel", WINDOWS)
+def test_convolutions(kernel: tuple[int, int]) -> None:
+    for inputs, outputs in ((1, 1), (1, 4), (2, 3), (3, 2), (4, 2), (5, 1), (8, 3), (4, 5)):
+        same: Pads = (((kernel[0] - 1) // 2, kernel[0] // 2), ((kernel[1] - 1) // 2, kernel[1] // 2))
+        for pad, stride in ((NO_PAD, (1, 1)), (same, (1, 1)), (same, (2, 2)), (((0, 1), (1, 0)), (2, 1))):
+            steps_of(conv((5, 6), (inputs, outputs), kernel, stride, pad))
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 4, 8])
+def test_convolutions_with_dilation(inputs: int) -> None:
+    for dilation, pad in product(((2, 2), (1, 3), (2, 1)), (NO_PAD, ((2, 1), (1, 2)), ((0, 3), (3, 0)))):
+        steps_of(conv((6, 7), (inputs, 2), (2, 2), pad=pad, dilation=dilation))
+
+
+@pytest.mark.parametrize("inputs", [1, 3, 4])
+def test_convolutions_of_small_maps(inputs: int) -> None:
+    for size, kernel, pad in (
+        ((1, 1), (3, 3), ((1, 1), (1, 1))),
+        ((2, 1), (3, 3), ((1, 1), (1, 1))),
+        ((1, 5), (3, 3), ((1, 1), (1, 1))),
+        ((3, 3), (3, 3), NO_PAD),
+        ((4, 1), (4, 1), NO_PAD),
+        ((2, 2), (4, 4), ((1, 1), (2, 0))),
+        ((2, 2), (2, 2), ((0, 3), (4, 0))),
+    ):
+        for batch, outputs in product((1, 2), (1, 2, 3)):
+            steps_of(conv(size, (inputs, outputs), kernel, pad=pad, batch=batch))
+
+
+def test_the_first_layer_of_a_keyword_spotter() -> None:
+    """10 x 4 windows, strides of 2, one channel."""
+    assert "tensorize" in steps_of(conv((12, 6), (1, 4), (10, 4), (2, 2), ((4, 5), (1, 1))))
+
+
+def test_words_are_used_where_channels_are() -> None:
+    steps = steps_of(conv((5, 5), (4, 4), (3, 3), pad=((1, 1), (1, 1))))
+    assert {"stage", "interleave", "tensorize", "unswitch", "lift"} <= steps
+    steps = steps_of(conv((5, 5), (3, 4), (3, 3), pad=((1, 1), (1, 1))))
+    assert {"stage", "pad_sum", "pack", "tensorize", "lift"} <= steps
+
+
+# -- depthwise --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", WINDOWS)
+def test_depthwise(kernel: tuple[int, int]) -> None:
+    same: Pads = (((kernel[0] - 1) // 2, kernel[0] // 2), ((kernel[1] - 1) // 2, kernel[1] // 2))
+    for channels, layout in product(CHANNELS, ("HWO", "OHW")):
+        for pad, stride in ((NO_PAD, (1, 1)), (same, (1, 1)), (same, (2, 2)), (((0, 1), (1, 0)), (2, 1))):
+            steps = steps_of(depthwise((5, 6), channels, kernel, stride, pad, layout=layout))
+            assert "stage" in steps or channels == 1 or kernel[0] == 5
+
+
+@pytest.mark.parametrize("multiplier", [2, 3])
+def test_depthwise_with_a_multiplier(multiplier: int) -> None:
+    for channels, pad, layout in product((1, 2, 3), (NO_PAD, ((1, 1), (1, 1))), ("HWO", "OHW")):
+        steps_of(depthwise((4, 3), channels, (3, 3), pad=pad, multiplier=multiplier, layout=layout))
+
+
+def test_depthwise_with_dilation() -> None:
+    for dilation, pad in product(((2, 2), (1, 3), (2, 1)), (NO_PAD, ((2, 1), (1, 2)), ((0, 3), (3, 0)))):
+        steps_of(depthwise((6, 7), 3, (2, 2), pad=pad, dilation=dilation))
+
+
+def test_depthwise_on_small_maps() -> None:
+    margin: Pads = ((1, 1), (1, 1))
+    for size, batch, channels in product(((1, 1), (1, 4), (3, 1), (2, 2)), (1, 2), (1, 3)):
+        steps_of(depthwise(size, channels, (3, 3), pad=margin, batch=batch))
+
+
+def test_large_depthwise_windows_stay_loops() -> None:
+    scheduled = schedule(depthwise((7, 7), 2, (6, 5), pad=((2, 3), (2, 2))).kernel)
+    assert not any(step.startswith("unroll") for step in scheduled.schedule)
+    steps_of(depthwise((7, 7), 2, (6, 5), pad=((2, 3), (2, 2))))
+
+
+# -- all kinds --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_random_ops(kind: str) -> None:
+    """Mixed layouts, residual additions, float ops: what no recipe fits stays as it is."""
+    for seed in range(100, 112):
+        for case in cases(kind, seed):
+            steps_of(case)
+
+
+def test_elementwise_kernels_become_one_loop() -> None:
+    b = FuncBuilder()
+    x, z = (b.arg(TensorType((2, 3, 2, 4), DType.F32, "NHWC"), name) for name in ("x", "z"))
+    (case,) = cases_of(b.ret(b.add(Add(x, z))))
+    steps_of(case)
+    assert schedule(case.kernel).text().count("for ") == 1
+
+
+def test_a_kernel_of_an_unknown_kind_stays() -> None:
+    (case,) = cases("float_softmax", 1)
+    assert case.kernel.kind not in RECIPES
+    steps_of(case)
+
+
+def test_block_sizes() -> None:
+    assert [block_size(n, 4, 3, 2) for n in (1, 2, 3, 4, 5, 6, 9, 12)] == [1, 2, 3, 4, 1, 3, 3, 4]
+
+
+def test_recipes_use_primitives_alone() -> None:
+    scheduled = schedule(conv((5, 5), (4, 4), (3, 3), pad=((1, 1), (1, 1))).kernel)
+    assert {step.partition("(")[0] for step in scheduled.schedule} <= PRIMITIVES.keys()
