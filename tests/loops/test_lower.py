@@ -141,6 +141,33 @@ def test_results_of_two_orders_of_axes() -> None:
     assert "y[0, c, h, w] = mul" in found
 
 
+def test_ops_of_a_group_that_stand_before_its_anchor() -> None:
+    """The skip is widened before the convolution begins, and in its kernel all the same."""
+    found = text_of(
+        """
+        func @main(%x: tensor<1x1x2x1xi8, NHWC>, %skip: tensor<1x1x2x1xi8, NHWC>) {
+          %s = int.widen(%skip) {offset = 3} : tensor<1x1x2x1xi32, NHWC>
+          %w = nn.const() {value = dense<1x1x1x1xi8, [5]>} : tensor<1x1x1x1xi8, OHWI>
+          %c = int.conv2d(%x, %w) : tensor<1x1x2x1xi32, NHWC>
+          %y = int.add(%c, %s) : tensor<1x1x2x1xi32, NHWC>
+          func.return(%y)
+        }
+        """
+    )
+    assert found == textwrap.dedent(
+        """\
+        kernel @k(in x: i8[1, 1, 2, 1], in x1: i8[1, 1, 2, 1], out y: i32[1, 1, 2, 1]) {
+          for w in 2 {
+            var acc: i32 = 0
+            acc = (acc + (i32(x[0, 0, w, 0]) * i32(i8(5))))
+            let widen: i32 = (i32(x1[0, 0, w, 0]) + 3)
+            let add: i32 = (acc + widen)
+            y[0, 0, w, 0] = add
+          }
+        }"""
+    )
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_are_used_once(kind: str) -> None:
     for seed in range(SEEDS):

@@ -104,10 +104,11 @@ def _short(type: TensorType) -> str:
 
 
 def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
-    """The elementwise ops after the anchor at one point, and the stores of the group's outputs."""
+    """The group's elementwise ops at one point (those that do not need the anchor may stand before it), and the stores
+    of its outputs."""
     body: list[Stmt] = []
     low.env = {anchor.result: value}
-    tail = low.group.ops[low.group.ops.index(anchor) + 1 :]
+    tail = [op for op in low.group.ops if op is not anchor]
     if any(len(op.operands) > 0 and anchor.result in op.operands for op in tail):
         low.env[anchor.result] = low.let("v", value, body)
     for op in tail:
