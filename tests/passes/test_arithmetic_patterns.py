@@ -27,7 +27,7 @@ def test_clamp_goes_into_requantize(check_pass: PassChecker) -> None:
     check_pass(
         requantize('%c = int.clamp(%q) {lo = 3, hi = 90} : tensor<4xi8> loc("relu6") func.return(%c)', ", hi = 100"),
         CANONICALIZE,
-        requantize("func.return(%q)", ", lo = 3, hi = 90", '"conv", "relu6"'),
+        requantize("func.return(%q)", ", lo = 3, hi = 90", '"conv", "relu6"').replace("%q", "%c"),
     )
 
 
@@ -44,7 +44,7 @@ def test_clamp_goes_into_a_requantize_whose_other_reader_is_dead(check_pass: Pas
             %c = int.clamp(%q) {lo = 3, hi = 90} : tensor<4xi8> func.return(%c)"""
         ),
         CANONICALIZE,
-        requantize("func.return(%q)", ", lo = 3, hi = 90"),
+        requantize("func.return(%q)", ", lo = 3, hi = 90").replace("%q", "%c"),
     )
 
 
@@ -57,9 +57,9 @@ def test_clamp_goes_into_a_pool(check_pass: PassChecker) -> None:
         }""",
         CANONICALIZE,
         """func @main(%x: tensor<1x4x4x2xi8, NHWC>) {
-          %p = int.max_pool2d(%x) {kernel = [2, 2], stride = [2, 2], lo = 0, hi = 90}
+          %c = int.max_pool2d(%x) {kernel = [2, 2], stride = [2, 2], lo = 0, hi = 90}
             : tensor<1x2x2x2xi8, NHWC> loc("pool", "relu")
-          func.return(%p)
+          func.return(%c)
         }""",
     )
 
