@@ -64,7 +64,10 @@ class ArenaProblem:
             self._add_overlaps(call)
 
     def _add_tensor(self, value: Value, name: str, first: int) -> None:
-        self.names[value] = unique = name if name not in self.names.values() else f"{name}.{len(self.names)}"
+        taken, unique, number = set(self.names.values()), name, len(self.names)
+        while unique in taken:
+            unique, number = f"{name}.{number}", number + 1
+        self.names[value] = unique
         bytes = value.type.bytes
         self.buffers.append(Buffer(unique, bytes, min(4, bytes) if bytes in (1, 2) else 4, first, self.last_use(value)))
 
@@ -105,7 +108,6 @@ class ArenaProblem:
         self.func.attrs["arena_bytes"] = solution.peak
         self.func.attrs["arena_align"] = ARENA_ALIGN
         self.func.attrs["arena_lower_bound"] = solution.lower_bound
-
 
     def recorded(self) -> Plan:
         """The solution that the function holds."""

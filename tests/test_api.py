@@ -11,6 +11,8 @@ import pytest
 
 import tinyir
 from tests.oracles import run_tflm
+from tinyir.api import Where
+from tinyir.pipeline import BackendName
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "digits"
 MODEL = EXAMPLE / "digits.tflite"
@@ -23,7 +25,7 @@ def image() -> np.ndarray:
 
 
 @pytest.mark.parametrize(("backend", "where"), [("c", "host"), ("c", "m7"), ("numpy", "numpy")])
-def test_compile_and_run(backend: str, where: str, image: np.ndarray) -> None:
+def test_compile_and_run(backend: BackendName, where: Where, image: np.ndarray) -> None:
     program = tinyir.compile(MODEL, backend=backend, measure=False)
     found = program.run(image, where)
     assert np.array_equal(found[0], run_tflm(MODEL.read_bytes(), [image])[0])

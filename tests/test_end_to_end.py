@@ -1,5 +1,5 @@
-"""Real models, whole: the C on the host and on the emulated Cortex-M7, and the printed NumPy module, against what TFLite
-Micro and LiteRT gave; and what the programs may need."""
+"""Real models, whole: the C on the host and on the emulated Cortex-M7, and the printed NumPy module, against what
+TFLite Micro and LiteRT gave; and what the programs may need."""
 
 from __future__ import annotations
 
