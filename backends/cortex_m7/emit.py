@@ -55,8 +55,8 @@ def c_type(ty: Ty) -> str:
 
 
 def identifier(name: str) -> str:
-    """`name` as a C identifier."""
-    return re.sub(r"\W", "_", name)
+    """`name` as a C identifier, in ASCII: compilers, linkers and CMake differ on what else they take."""
+    return re.sub(r"\W", lambda ch: "_" if ch[0].isascii() else f"u{ord(ch[0]):04x}", name, flags=re.ASCII)
 
 
 class KernelPrinter:

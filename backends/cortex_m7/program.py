@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tinyir.backends.cortex_m7.emit import identifier
+from tinyir.backends.cortex_m7.names import header_names, prefix, unique
 from tinyir.diagnostics import IRError
 from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.opdef import Trait
@@ -54,7 +55,7 @@ class Program:
         if "arena_bytes" not in func.attrs:
             raise IRError("the module has no memory plan", help="run the whole pipeline, `plan-memory` included")
         self.module, self.func = module, func
-        self.name = _prefix(str(module.attrs.get("name", "")))
+        self.name = prefix(str(module.attrs.get("name", "")))
         self.arena_bytes = int(func.attrs["arena_bytes"])
         self.arena_align = int(func.attrs["arena_align"])
         self.arena_lower_bound = int(func.attrs["arena_lower_bound"])
@@ -69,7 +70,7 @@ class Program:
         self.constants: dict[Value, Constant] = {}
         self._by_content: dict[tuple[str, bytes], Constant] = {}
         ports = [port.parameter for port in [*self.inputs, *self.outputs]]
-        self._symbols = {f"{self.name}_{name}" for name in ["run", *ports]}
+        self._symbols = {f"{self.name}_{name}" for name in header_names(ports)}
         self._places = self._named_places(func)
         calls = [op for op in func.ops if isinstance(op, LoopCall)]
         self.functions = self._function_names(calls)
@@ -98,7 +99,7 @@ class Program:
         names: dict[str, str] = {}
         for call in calls:
             if call.kernel.name not in names:
-                names[call.kernel.name] = _unique(f"{self.name}_{identifier(call.kernel.name)}", self._symbols)
+                names[call.kernel.name] = unique(f"{self.name}_{identifier(call.kernel.name)}", self._symbols)
         return names
 
     def constant(self, value: Value) -> Constant:
@@ -108,7 +109,7 @@ class Program:
         if value not in self.constants:
             key = (op.value.dtype.str, op.value.tobytes())
             if key not in self._by_content:
-                symbol = _unique(f"{self.name}_{identifier(value.name) or 'c'}", self._symbols)
+                symbol = unique(f"{self.name}_{identifier(value.name) or 'c'}", self._symbols)
                 self._by_content[key] = Constant(symbol, op.value)
             self.constants[value] = self._by_content[key]
         return self.constants[value]
@@ -219,17 +220,3 @@ def _port_name(value: Value, index: int) -> str:
 
 def _in_arena(offset: int) -> str:
     return f"(void *)(base + {offset})" if offset else "(void *)base"
-
-
-def _prefix(model: str) -> str:
-    """The model's name as the beginning of C names."""
-    name = identifier(model) or "model"
-    return f"m{name}" if name[0].isdigit() or name[0] == "_" else name
-
-
-def _unique(name: str, taken: set[str]) -> str:
-    unique, number = name, 1
-    while unique in taken:
-        unique, number = f"{name}_{number}", number + 1
-    taken.add(unique)
-    return unique
