@@ -19,7 +19,7 @@ from tinyir.target import CompilerKind, get_target
 
 M7 = get_target("cortex-m7")
 SSAT_OF_GCC = "-Wno-sign-conversion"
-"""GCC's __ssat gives an unsigned int, which tinyir_ssat8 returns as it is."""
+"""The macro __ssat of GCC's <arm_acle.h>, which tinyir_ssat8 calls, converts an unsigned int to int32_t."""
 
 COMPILERS: dict[str, tuple[str, ...]] = {
     "gcc": ("gcc",),
@@ -69,7 +69,7 @@ def test_no_warning(compiler: str, folders: dict[str, Path], tmp_path: Path) -> 
     assert complaints(COMPILERS[compiler], sources_of(folders), tmp_path) == []
 
 
-@pytest.mark.xfail(strict=True, reason="tinyir_ssat8 in runtime/tinyir_simd.h wants an (int32_t) before __ssat")
+@pytest.mark.xfail(strict=True, reason="tinyir_ssat8 in runtime/tinyir_simd.h calls GCC's __ssat")
 def test_no_sign_conversion_on_arm_gcc(folders: dict[str, Path], tmp_path: Path) -> None:
     """When this passes, take SSAT_OF_GCC out of COMPILERS."""
     needs("arm-none-eabi-gcc")
