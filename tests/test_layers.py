@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "tinyir"
 
 LAYERS = [
-    {"diagnostics"},
+    {"diagnostics", "machine"},
     {"target"},
     {"ir"},
     {"loops"},
