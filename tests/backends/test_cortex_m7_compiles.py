@@ -18,13 +18,10 @@ from tinyir.runtime.toolchain import WARNINGS, ZIG_CC, CompileOptions, CrossComp
 from tinyir.target import CompilerKind, get_target
 
 M7 = get_target("cortex-m7")
-SSAT_OF_GCC = "-Wno-sign-conversion"
-"""The macro __ssat of GCC's <arm_acle.h>, which tinyir_ssat8 calls, converts an unsigned int to int32_t."""
-
 COMPILERS: dict[str, tuple[str, ...]] = {
     "gcc": ("gcc",),
     "clang": ("clang",),
-    "arm-none-eabi-gcc": ("arm-none-eabi-gcc", *M7.flags("gcc"), SSAT_OF_GCC),
+    "arm-none-eabi-gcc": ("arm-none-eabi-gcc", *M7.flags("gcc")),
     "zig": (*ZIG_CC, *M7.flags("zig")),
 }
 HARD_NAMES = ("my model", "3d", "int", "class", "_Reserved", "", "模型", "²", "stdint", "arm_acle", "INT8", "tinyir")
@@ -67,14 +64,6 @@ def test_no_warning(compiler: str, folders: dict[str, Path], tmp_path: Path) -> 
     needs(compiler)
     assert len(sources_of(folders)) == 2 * len(ALL)
     assert complaints(COMPILERS[compiler], sources_of(folders), tmp_path) == []
-
-
-@pytest.mark.xfail(strict=True, reason="tinyir_ssat8 in runtime/tinyir_simd.h calls GCC's __ssat")
-def test_no_sign_conversion_on_arm_gcc(folders: dict[str, Path], tmp_path: Path) -> None:
-    """When this passes, take SSAT_OF_GCC out of COMPILERS."""
-    needs("arm-none-eabi-gcc")
-    command = [flag for flag in COMPILERS["arm-none-eabi-gcc"] if flag != SSAT_OF_GCC]
-    assert complaints(command, [folders["conv"] / "conv.c"], tmp_path) == []
 
 
 def hard_programs() -> list[Compiled]:

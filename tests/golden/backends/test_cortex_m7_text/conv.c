@@ -72,7 +72,7 @@ static inline int32_t tinyir_smlad(uint32_t a, uint32_t b, int32_t acc)
 static inline int32_t tinyir_ssat8(int32_t x)
 {
 #if defined(__ARM_FEATURE_DSP)
-    return __ssat(x, 8);
+    return (int32_t)__builtin_arm_ssat(x, 8); /* the macro __ssat of GCC's header converts without a cast */
 #else
     return x < -128 ? -128 : (x > 127 ? 127 : x);
 #endif
