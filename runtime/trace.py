@@ -76,15 +76,42 @@ class Block:
     count: int
 
 
+class Edge(NamedTuple):
+    """A transition: block number `to` ran `times` times right after block `came`, -1 at the start.
+
+    `mispredicted` of these times, a simple predictor expected another block: a counter of two bits says whether the
+    branch is taken, its last target where to.
+    """
+
+    came: int
+    to: int
+    times: int
+    mispredicted: int
+
+
+class Loads(NamedTuple):
+    """What the instruction at an address loaded, in `total` accesses; several for one that loads several registers.
+
+    `unaligned` of them from an address that is no multiple of their size (at most 4), `clashes` from the bank of memory
+    that the load before it read: bit 2 of the address.
+    """
+
+    total: int
+    unaligned: int
+    clashes: int
+
+
 @dataclass(frozen=True)
 class Trace:
-    """Every executed block, and how often each came after which: `edges` are (from, to, times), from -1 at the start.
+    """Every executed block, and how often each came after which.
 
-    The two numbers of an edge index `blocks`; the `count` of a block is the sum over the edges that lead to it.
+    The `count` of a block is the sum of `times` over the edges that lead to it. `loads`, by the address of the
+    instruction, are known of a run with checks `full` only.
     """
 
     blocks: list[Block]
-    edges: list[tuple[int, int, int]]
+    edges: list[Edge]
+    loads: dict[int, Loads]
 
     @property
     def instructions(self) -> int:
