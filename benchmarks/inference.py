@@ -3,9 +3,9 @@
     python benchmarks/inference.py [FOLDER | MODEL.tflite ...] [--io int8] [--compiler gcc|zig] [--opt=-O3] [--json F]
 
 FOLDER is $TINYIR_MODELS or ../shared/models when none is given. Each model is compiled, run on the emulated Cortex-M7
-on a ramp and three random inputs, and compared with TFLite Micro on each. Instructions are exact counts, cycles those of
-docs/cycle_model.md, both of a run on zeros, as in `tinyir profile`; RAM is the arena (inputs and outputs inside) plus
-the deepest use of the stack; flash is code and constants.
+on a ramp and three random inputs, and compared with TFLite Micro on each. Instructions are exact counts and cycles
+those of docs/cycle_model.md, both of a run on zeros, as in `tinyir profile`; RAM is the arena (inputs and outputs
+inside) plus the deepest use of the stack; flash is code and constants.
 """
 
 from __future__ import annotations

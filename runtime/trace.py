@@ -14,7 +14,8 @@ Checks = Literal["pages", "bounds", "full"]
 
 pages: what lies outside the pages of 1 KB that the program may touch faults; canaries in those pages show writes.
 bounds: as well, every load and store is checked to the byte. 0.4 of the speed of `pages`.
-full: as well, unaligned accesses that a Cortex-M7 refuses (LDM, LDRD, VLDR, ...). A tenth of the speed.
+full: as well, unaligned accesses that a Cortex-M7 refuses (LDM, LDRD, VLDR, ...); every load is recorded. A tenth of
+the speed.
 What the program computes and how many instructions it takes is the same with each.
 """
 
