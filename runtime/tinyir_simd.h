@@ -72,6 +72,74 @@ static inline int32_t tinyir_smlad(uint32_t a, uint32_t b, int32_t acc)
 #endif
 }
 
+/* The low halves of a and b, that of a at the low end. */
+static inline uint32_t tinyir_pkhbt(uint32_t a, uint32_t b)
+{
+#if defined(TINYIR_IN_ORDER)
+    uint32_t halves;
+    __asm__ volatile("pkhbt %0, %1, %2, lsl #16" : "=r"(halves) : "r"(a), "r"(b));
+    return halves;
+#else
+    return (a & 0xFFFFu) | (b << 16);
+#endif
+}
+
+/* The high halves of a and b, that of a at the low end. */
+static inline uint32_t tinyir_pkhtb(uint32_t a, uint32_t b)
+{
+#if defined(TINYIR_IN_ORDER)
+    uint32_t halves;
+    __asm__ volatile("pkhtb %0, %1, %2, asr #16" : "=r"(halves) : "r"(b), "r"(a));
+    return halves;
+#else
+    return (a >> 16) | (b & 0xFFFF0000u);
+#endif
+}
+
+/* acc + a[0] * b[0]. */
+static inline int32_t tinyir_smlabb(uint32_t a, uint32_t b, int32_t acc)
+{
+#if defined(TINYIR_IN_ORDER)
+    __asm__ volatile("smlabb %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int32_t)(int16_t)(uint16_t)a * (int32_t)(int16_t)(uint16_t)b));
+#endif
+}
+
+/* acc + a[0] * b[1]. */
+static inline int32_t tinyir_smlabt(uint32_t a, uint32_t b, int32_t acc)
+{
+#if defined(TINYIR_IN_ORDER)
+    __asm__ volatile("smlabt %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int32_t)(int16_t)(uint16_t)a * (int32_t)(int16_t)(uint16_t)(b >> 16)));
+#endif
+}
+
+/* acc + a[1] * b[0]. */
+static inline int32_t tinyir_smlatb(uint32_t a, uint32_t b, int32_t acc)
+{
+#if defined(TINYIR_IN_ORDER)
+    __asm__ volatile("smlatb %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int32_t)(int16_t)(uint16_t)(a >> 16) * (int32_t)(int16_t)(uint16_t)b));
+#endif
+}
+
+/* acc + a[1] * b[1]. */
+static inline int32_t tinyir_smlatt(uint32_t a, uint32_t b, int32_t acc)
+{
+#if defined(TINYIR_IN_ORDER)
+    __asm__ volatile("smlatt %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int32_t)(int16_t)(uint16_t)(a >> 16) * (int32_t)(int16_t)(uint16_t)(b >> 16)));
+#endif
+}
+
 /* x limited to -128..127. */
 static inline int32_t tinyir_ssat8(int32_t x)
 {

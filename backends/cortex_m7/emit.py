@@ -112,12 +112,13 @@ class KernelPrinter:
                     self._store(buffer, index, value, c)
 
     def _walk(self, loop: For, c: CWriter) -> None:
-        """A loop that does nothing with its variable but load words: pointers move instead of it."""
+        """A loop that does nothing with its variable but load words: pointers move instead of it. The end is volatile,
+        so that it takes no register inside the loop, and no compiler writes the loop out."""
         pointers = Pointers(self.params, loop.body, self.pointer_name, loop.var)
         pointers.declare(c)
         end = self.pointer_name("end")
         first, step = pointers.steps[0]
-        c.line(f"{pointers.type_of(first)} *const {end} = {first} + {step * loop.extent};")
+        c.line(f"{pointers.type_of(first)} *const volatile {end} = {first} + {step * loop.extent};")
         with c.block("do", f"}} while ({first} != {end});"):
             self._words(loop.body, pointers, c)
             for name, step in pointers.steps:

@@ -97,6 +97,14 @@ INSTRS: dict[str, Instr] = {}
 SMLAD = _instr("smlad", (I16X2, I16X2, I32), I32, _smlad)
 SXTB16 = _instr("sxtb16", (I8X4,), I16X2, lambda w: (w[0], w[2]))
 SXTB16_ROR8 = _instr("sxtb16_ror8", (I8X4,), I16X2, lambda w: (w[1], w[3]))
+PKHBT = _instr("pkhbt", (I16X2, I16X2), I16X2, lambda a, b: (a[0], b[0]))
+PKHTB = _instr("pkhtb", (I16X2, I16X2), I16X2, lambda a, b: (a[1], b[1]))
+SMLABB = _instr("smlabb", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(acc + a[0] * b[0]))
+SMLABT = _instr("smlabt", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(acc + a[0] * b[1]))
+SMLATB = _instr("smlatb", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(acc + a[1] * b[0]))
+SMLATT = _instr("smlatt", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(acc + a[1] * b[1]))
+HALF_PRODUCTS = ((SMLABB, SMLABT), (SMLATB, SMLATT))
+"""By the half of the first word, then of the second."""
 SSAT8 = _instr("ssat8", (I32,), I32, lambda x: min(max(x, -128), 127))
 
 REQUANT = _instr("requant", (I32, I32, I32, I32), I32, _requant)

@@ -197,11 +197,12 @@ Body = tuple[Stmt, ...]
 @dataclass(frozen=True)
 class Packing:
     """How a constant is laid out anew at compile time: over the new dimensions `dims`, element [d0, d1, ...] is
-    `old[index]` of an array of the old `shape`, or 0 where that lies outside."""
+    `old[index]` of an array of the old `shape`, or 0 where that lies outside; in the type `dtype`, if there is one."""
 
     shape: tuple[int, ...]
     dims: tuple[int, ...]
     index: tuple[Affine, ...]
+    dtype: DType | None = None
 
     @staticmethod
     def identity(shape: tuple[int, ...], dims: tuple[int, ...]) -> Packing:
@@ -211,15 +212,16 @@ class Packing:
     def after(self, dims: tuple[int, ...], index: tuple[Affine, ...]) -> Packing:
         """This packing seen through newer dimensions: its own [d0, d1, ...] is what `index` says."""
         values = {f"d{i}": at for i, at in enumerate(index)}
-        return Packing(self.shape, dims, tuple(at.substitute(values) for at in self.index))
+        return replace(self, dims=dims, index=tuple(at.substitute(values) for at in self.index))
 
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The packed array, of shape `dims`."""
+        kind = array.dtype if self.dtype is None else self.dtype.numpy
         grid = dict(zip((f"d{i}" for i in range(len(self.dims))), np.indices(self.dims), strict=True))
         parts = [sum((c * grid[v] for v, c in at.terms), np.full(self.dims, at.const)) for at in self.index]
         inside = np.logical_and.reduce([(p >= 0) & (p < n) for p, n in zip(parts, self.shape, strict=True)])
         clipped = tuple(np.clip(p, 0, n - 1) for p, n in zip(parts, self.shape, strict=True))
-        return np.where(inside, array.reshape(self.shape)[clipped], 0).astype(array.dtype)
+        return np.where(inside, array.reshape(self.shape)[clipped], 0).astype(kind)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from tinyir.loops.schedule.core import PRIMITIVES, ScheduleError, apply
 from tinyir.loops.schedule.data import flatten, pack, pad_sum, stage
+from tinyir.loops.schedule.layout import pad_rows, permute, transpose, widen
 from tinyir.loops.schedule.order import order
+from tinyir.loops.schedule.pairs import pair_products
 from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
 from tinyir.loops.schedule.tensorize import interleave, tensorize
 from tinyir.loops.schedule.tidy import collapse, hoist, lift, share, simplify, unswitch
@@ -20,8 +22,11 @@ __all__ = [
     "lift",
     "order",
     "pack",
+    "pad_rows",
     "pad_sum",
+    "pair_products",
     "peel",
+    "permute",
     "reorder",
     "share",
     "simplify",
@@ -29,6 +34,8 @@ __all__ = [
     "stage",
     "tensorize",
     "tile",
+    "transpose",
     "unroll",
     "unswitch",
+    "widen",
 ]

@@ -1,0 +1,126 @@
+"""Depthwise convolutions: channel by channel, on planes of int16 in scratch, several outputs of a row together."""
+
+from __future__ import annotations
+
+from tinyir.ir.types import DType
+from tinyir.loops.ir import Kernel
+from tinyir.loops.recipes.blocks import block_size, finish, has_guards, loops, require
+from tinyir.loops.recipes.staging import inside, split_margins
+from tinyir.loops.schedule import (
+    jam,
+    lift,
+    pad_rows,
+    pair_products,
+    peel,
+    permute,
+    reorder,
+    simplify,
+    split,
+    stage,
+    transpose,
+    unroll,
+    unswitch,
+    widen,
+)
+
+PLANES_BYTES = 4096
+"""Scratch for the planes of a band of rows."""
+
+MAX_UNROLLED_TAPS = 25
+
+OUTPUTS = 4
+"""Outputs of a row that are made together. Even, so that blocks begin at aligned words whatever the stride."""
+
+
+def depthwise(kernel: Kernel) -> Kernel:
+    """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
+    over aligned pairs of a plane's elements."""
+    nest, x = loops(kernel), kernel.param("x")
+    channel = "ic" if "ic" in nest else "c"
+    require(channel in nest and x.dtype is DType.I8 and len(x.shape) == 4, "no int8 image of several channels")
+    column = "w" if "w" in nest else "h"
+    require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
+    planes = block_size(nest[channel].extent, 4)
+    kernel = split(kernel, channel, planes, "cb", "cl")
+    rows = column == "w" and "h" in nest
+    if rows:
+        kernel = split(kernel, "h", band_rows(kernel, planes), "hb", "hr")
+    inner = [v for v in ("m", "hr", column) if v in loops(kernel)]
+    kernel = reorder(kernel, "cb", *(["hb"] if rows else []), "cl", *inner)
+    kernel = staged_planes(kernel, "hb" if rows else "cb", planes, column)
+    taps = [v for v in ("kh", "kw") if v in nest]
+    if len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > MAX_UNROLLED_TAPS:
+        taps = taps[1:]
+    for tap in taps:
+        kernel = unroll(kernel, next(v for v in loops(kernel) if v == tap or v.startswith(f"{tap}_")))
+    kernel = widen(kernel, "weights", "i16")
+    return finish(pair_products(output_blocks(kernel, column), "weights"))
+
+
+def band_rows(kernel: Kernel, planes: int) -> int:
+    """How many rows of outputs a band has: as many as the scratch holds, evenly divided."""
+    nest, x = loops(kernel), kernel.param("x")
+    height, taps = nest["h"].extent, nest["kh"].extent if "kh" in nest else 1
+    width = nest["w"].extent
+    stride = max(1, -(-x.shape[1] // height))
+    pitch = x.shape[2] + (nest["kw"].extent if "kw" in nest else 1) + 1
+    require(width > 0, "no columns")
+    fits = [n for n in range(1, height + 1) if height % n == 0]
+    sizes = {n: planes * ((n - 1) * stride + taps) * pitch * 2 for n in fits}
+    return max((n for n in fits if sizes[n] <= PLANES_BYTES), default=1)
+
+
+def staged_planes(kernel: Kernel, at: str, planes: int, column: str) -> Kernel:
+    """Gather what an iteration of `at` reads into planes; margins left and right are filled once."""
+    x = kernel.param("x")
+    axis = 2 if column == "w" else 1
+    kernel = simplify(stage(kernel, "x", at, "xs", "i16"))
+    rank = len(kernel.param("xs").shape)
+    if planes > 1 and rank > 1:
+        kernel = permute(kernel, "xs", rank - 1, *range(rank - 1))
+    rows, columns, channels = (v if (v := f"xs_{d}") in loops(kernel) else "" for d in (3 - axis, axis, 3))
+    require(bool(columns), "one column")
+    if rows:
+        kernel = reorder(kernel, columns, rows, *([channels] if channels else []))
+    kernel, image, margins = split_margins(kernel, columns, x.shape[axis], "column")
+    left = loops(kernel)[columns].extent if columns in margins else 0
+    for margin in margins:
+        for outer in dict.fromkeys((at, "cb")):
+            kernel = lift(kernel, margin, outer)
+    kernel = pad_rows(kernel, "xs", left % 2, 2)
+    require(bool(image), "no image")
+    rows, channels = inside(rows, columns, image), inside(channels, columns, image)
+    if rows:
+        kernel = reorder(kernel, rows, image, *([channels] if channels else []))
+        if _asks(kernel, rows):
+            kernel = simplify(unswitch(kernel, image))
+    return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 else kernel
+
+
+def _asks(kernel: Kernel, rows: str) -> bool:
+    """Whether the copy of rows still asks whether a row is inside of the image."""
+    return has_guards(kernel.with_body((loops(kernel)[rows],)))
+
+
+def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:
+    """The copy of four channels by words of two pixels."""
+    extent = loops(kernel)[image].extent
+    if extent < 2:
+        return kernel
+    if extent % 2:
+        kernel = peel(kernel, image, extent - 1, "last")
+    kernel = split(kernel, image, 2, f"{image}o", f"{image}i")
+    return transpose(kernel, f"{image}i", channels)
+
+
+def output_blocks(kernel: Kernel, column: str) -> Kernel:
+    """Outputs of a row side by side: the whole of a short row, else blocks and what is left of the row."""
+    extent = loops(kernel)[column].extent
+    if extent <= OUTPUTS + 2:
+        return jam(kernel, column)
+    rest = extent % OUTPUTS
+    if rest:
+        kernel = peel(kernel, column, extent - rest, "rest")
+        kernel = jam(kernel, "rest")
+    kernel = split(kernel, column, OUTPUTS, f"{column}o", f"{column}i")
+    return jam(kernel, f"{column}i")

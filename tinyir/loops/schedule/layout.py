@@ -1,0 +1,174 @@
+"""Primitives that lay private memory and constants out for words: permute, pad_rows, widen, transpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from tinyir.ir.types import DType
+from tinyir.loops.affine import Affine
+from tinyir.loops.affine import flatten as flat_index
+from tinyir.loops.instrs import PKHBT, PKHTB, SXTB16, SXTB16_ROR8
+from tinyir.loops.ir import (
+    I8X4,
+    I16X2,
+    Body,
+    Cast,
+    Expr,
+    For,
+    Kernel,
+    Let,
+    Load,
+    Local,
+    Packing,
+    Param,
+    Stmt,
+    Store,
+    Ty,
+    all_exprs,
+    map_exprs,
+    map_stmts,
+)
+from tinyir.loops.schedule.core import find, fresh, names_of, param_of, primitive, refuse, replace_loop
+from tinyir.loops.schedule.data import is_gathered, with_param
+
+Index = tuple[Affine, ...]
+
+
+@primitive
+def permute(kernel: Kernel, buffer: str, *order: int) -> Kernel:
+    """Another order of the dimensions of scratch: permute(s, 1, 0) makes s[i, j] s[j, i]."""
+    param = _scratch_of_elements(kernel, buffer, "permute")
+    if sorted(order) != list(range(len(param.shape))):
+        raise refuse(kernel, f"permute `{buffer}`", f"{order} is no order of its {len(param.shape)} dimensions")
+    kernel = with_param(kernel, replace(param, shape=tuple(param.shape[d] for d in order)))
+    return _reindexed(kernel, buffer, lambda index: tuple(index[d] for d in order))
+
+
+@primitive
+def pad_rows(kernel: Kernel, buffer: str, before: int, multiple: int) -> Kernel:
+    """Room for `before` elements at the start of each row of scratch, and at the end until a row's length is a
+    multiple of `multiple`. Nothing is stored there."""
+    param = _scratch_of_elements(kernel, buffer, "pad the rows of")
+    if before < 0 or multiple < 1 or not param.shape:
+        raise refuse(kernel, f"pad the rows of `{buffer}`", f"by {before} to a multiple of {multiple}")
+    length = -(-(param.shape[-1] + before) // multiple) * multiple
+    kernel = with_param(kernel, replace(param, shape=(*param.shape[:-1], length)))
+    return _reindexed(kernel, buffer, lambda index: (*index[:-1], index[-1] + before))
+
+
+def _scratch_of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
+    param = param_of(kernel, buffer)
+    if param.role != "scratch" or is_gathered(kernel, buffer):
+        raise refuse(kernel, f"{what} `{buffer}`", "it is no scratch, or read as a table")
+    words = [e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == buffer and e.ty.lanes > 1]
+    if words or _stores_words(kernel.body, buffer):
+        raise refuse(kernel, f"{what} `{buffer}`", "it is read or written by words")
+    return param
+
+
+def _stores_words(body: Body, buffer: str) -> bool:
+    found = []
+
+    def visit(stmt: Stmt) -> Body:
+        if isinstance(stmt, Store) and stmt.buffer == buffer and stmt.value.ty.lanes > 1:
+            found.append(stmt)
+        return (stmt,)
+
+    map_stmts(body, visit)
+    return bool(found)
+
+
+def _reindexed(kernel: Kernel, buffer: str, new: Callable[[Index], Index]) -> Kernel:
+    """The kernel with every index of a buffer changed."""
+
+    def in_expr(expr: Expr) -> Expr:
+        return replace(expr, index=new(expr.index)) if isinstance(expr, Load) and expr.buffer == buffer else expr
+
+    def in_stmt(stmt: Stmt) -> Body:
+        return (replace(stmt, index=new(stmt.index)),) if isinstance(stmt, Store) and stmt.buffer == buffer else (stmt,)
+
+    return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+
+
+@primitive
+def widen(kernel: Kernel, buffer: str, dtype: str) -> Kernel:
+    """Keep a constant in a wider integer type, converted at compile time."""
+    param = param_of(kernel, buffer)
+    wide = next((t for t in DType if str(t) == dtype), param.dtype)
+    old = Ty(param.dtype)
+    if param.role != "const" or not (param.dtype.is_integer and wide.is_integer):
+        raise refuse(kernel, f"widen `{buffer}`", "it is no constant of integers")
+    if wide.limits[0] > param.dtype.limits[0] or wide.limits[1] < param.dtype.limits[1] or is_gathered(kernel, buffer):
+        raise refuse(kernel, f"widen `{buffer}` to {dtype}", f"not every {old} fits, or it is read as a table")
+
+    def visit(expr: Expr) -> Expr:
+        if isinstance(expr, Load) and expr.buffer == buffer:
+            if expr.ty.lanes > 1:
+                raise refuse(kernel, f"widen `{buffer}`", "it is read by words")
+            return Cast(replace(expr, ty=Ty(wide)), old)
+        match expr:
+            case Cast(value=Cast(value=Load(buffer=name) as load, ty=ty), ty=outer) if name == buffer and ty == old:
+                return Cast(load, outer)
+        return expr
+
+    packing = replace(param.packing or Packing.identity(param.shape, param.shape), dtype=wide)
+    kernel = kernel.with_body(map_exprs(kernel.body, visit))
+    return with_param(kernel, replace(param, dtype=wide, packing=packing))
+
+
+@primitive
+def transpose(kernel: Kernel, pixel: str, channel: str) -> Kernel:
+    """for p in 2 { for c in 4 { s[.., c, .., q + p] = i16(x[.., p, .., c]) } }  ->  two words of x, four of s.
+
+    Words of four channels of two pixels become, by SXTB16 and PKHBT or PKHTB, words of two pixels of four channels.
+    """
+    outer, inner = find(kernel, pixel), find(kernel, channel)
+    match outer, inner:
+        case For(extent=2, body=(only,)), For(extent=4, body=(Store(value=Cast(value=Load() as load)) as store,)) if (
+            only == inner
+        ):
+            pass
+        case _:
+            raise refuse(kernel, f"transpose `{pixel}` and `{channel}`", "they are no copy of two times four elements")
+    _require_transposable(kernel, store, load, pixel, channel)
+    taken = names_of(kernel)
+    lets: list[Stmt] = []
+
+    def bind(hint: str, value: Expr) -> Local:
+        name = fresh(taken, hint)
+        lets.append(Let(name, value))
+        return Local(name, value.ty)
+
+    def at(index: Index, p: int, c: int) -> Index:
+        return tuple(i.substitute({pixel: Affine.of(p), channel: Affine.of(c)}) for i in index)
+
+    words = [bind(f"{load.buffer}_{p}", Load(load.buffer, at(load.index, p, 0), I8X4)) for p in range(2)]
+    even = [bind(f"even_{p}", SXTB16(words[p])) for p in range(2)]
+    odd = [bind(f"odd_{p}", SXTB16_ROR8(words[p])) for p in range(2)]
+    halves = [(PKHBT, even), (PKHBT, odd), (PKHTB, even), (PKHTB, odd)]
+    stores = [Store(store.buffer, at(store.index, 0, c), pack(*pair)) for c, (pack, pair) in enumerate(halves)]
+    return replace_loop(kernel, pixel, lambda _: (*lets, *stores))
+
+
+def _require_transposable(kernel: Kernel, store: Store, load: Load, pixel: str, channel: str) -> None:
+    """Raise ScheduleError unless a word of the image holds the four channels, and one of scratch the two pixels."""
+    image, scratch = kernel.param(load.buffer), kernel.param(store.buffer)
+    along = load.index[-1]
+    good = (
+        load.ty == Ty(DType.I8)
+        and store.value.ty == Ty(DType.I16)
+        and scratch.role == "scratch"
+        and along.coef(channel) == 1
+        and not any(i.coef(channel) for i in load.index[:-1])
+        and along.coef(pixel) % 4 == 0
+        and store.index[-1].coef(pixel) == 1
+        and not any(i.coef(pixel) for i in store.index[:-1])
+    )
+    still = {pixel: Affine(), channel: Affine()}
+    word = flat_index(load.index, image.shape).substitute(still)
+    strides = flat_index(load.index, image.shape).coef(pixel)
+    pair = flat_index(store.index, scratch.shape).substitute({pixel: Affine()})
+    if not (good and word.multiple_of(4) and strides % 4 == 0 and pair.multiple_of(2)):
+        raise refuse(kernel, f"transpose `{pixel}` and `{channel}`", "the copy is not between whole words")
+    assert I16X2.lanes == 2
