@@ -72,8 +72,7 @@ def _(op: Rescale, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Requantize, low: Lowering, point: Point) -> Expr:
     acc = _wide(low, op, op.acc, point)
-    scaled = lower_requantize(op, low, acc, point)
-    limits = DType.I32.limits
+    scaled, limits = lower_requantize(op, low, acc, point)
     return Cast(clamp_expr(scaled, op.lo, op.hi, limits), Ty(op.type.storage))
 
 

@@ -16,7 +16,7 @@ static TINYIR_KERNEL void add_sum(
         const int32_t widen1 = (int32_t)x1[i1] + 1;
         const int32_t rescale1 = tinyir_multiply_quantized(tinyir_shift_left(widen1, 20), 1073741824, (-1));
         const int32_t add = rescale + rescale1;
-        const int8_t requantize = (int8_t)tinyir_ssat8(tinyir_requant_signed(add, 1717986918, 7864320, 20));
+        const int8_t requantize = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(add, 4), 1717986919, 31457280), 22);
         y[i1] = requantize;
     }
 }
