@@ -9,8 +9,9 @@ from tinyir.ir.ops.int_elementwise import Requantize
 from tinyir.ir.ranges import Interval, channel_ranges
 from tinyir.ir.types import DType
 from tinyir.loops.instrs import MULTIPLY_QUANTIZED, MULTIPLY_QUANTIZED_SINGLE, SMMLA, SMMLAR, SSAT_ASR
-from tinyir.loops.ir import Bin, Const, Expr
+from tinyir.loops.ir import I32, Bin, Cast, Const, Expr
 from tinyir.loops.lower.context import Array, Lowering, Point
+from tinyir.loops.lower.pairs import operands_of, pair_form
 from tinyir.loops.lower.staircase import Form, Wanted, cheapest
 
 
@@ -61,3 +62,16 @@ def _product(form: Form, acc: Expr, multiplier: Expr, addend: Expr) -> Expr:
     shifted = Bin("<<", acc, Const(form.left)) if form.left else acc
     total = (SMMLAR if form.rounded else SMMLA)(shifted, multiplier, addend)
     return Bin("+", total, Bin(">>", acc, Const(31))) if form.signed else total
+
+
+def lower_sum_of_bytes(op: Requantize, low: Lowering, point: Point) -> tuple[Expr, Interval] | None:
+    """The same for a sum of two rescaled int8 values, straight from the two; None where there is no such form."""
+    sides = operands_of(op, low.group.ops)
+    form = pair_form(op, *sides) if sides is not None else None
+    if sides is None or form is None:
+        return None
+    x, y = (low.operand(side.value, point) for side in sides)
+    x, y = (v if v.ty == I32 else Cast(v, I32) for v in (x, y))
+    total = Bin("+", Bin("*", x, Const(form.x)), Const(form.addend))
+    total = Bin("+", Bin("*", y, Const(form.y)), total)
+    return SSAT_ASR(total, Const(form.shift)), DType.I8.limits

@@ -34,6 +34,9 @@ LARGEST_SHIFT = 23
 
 LARGEST_LEFT = 24
 BLOCK = 8
+HOPELESS = 8
+"""Bounds of the addend that are further apart do not meet for any multiplier tried: (acc << left) * 4 is below 2 units
+of the addend."""
 MULTIPLIER_TRIALS = (1, -1, 2, -2, 3, -3, 4, -4)
 WORD = 1 << 32
 TOP = (1 << 31) - 1
@@ -257,6 +260,8 @@ def _searched(steps: Steps, candidate: Form) -> tuple[Array, Array, Array] | Non
     with it; None where a channel has none."""
     multiplier = candidate.multiplier.copy()
     low, high = _addends(steps, candidate)
+    if (low - high).max() > HOPELESS:
+        return None
     missing = np.flatnonzero(low > high)
     for start in range(0, missing.size, BLOCK):
         rows = missing[start : start + BLOCK]
@@ -286,4 +291,4 @@ def _addends(steps: Steps, form: Form) -> tuple[Array, Array]:
     low = np.max(at, axis=1, keepdims=True, where=steps.first <= hi, initial=-(1 << 62))
     high = np.min(before, axis=1, keepdims=True, where=steps.first > lo, initial=1 << 62)
     fits = (form.multiplier == 0) | ((np.maximum(-lo, hi) << form.left) <= TOP)
-    return np.where(fits, np.maximum(low, floor), 1), np.where(fits, np.minimum(high, ceiling), 0)
+    return np.where(fits, np.maximum(low, floor), WORD), np.where(fits, np.minimum(high, ceiling), 0)
