@@ -3,8 +3,9 @@
     python benchmarks/inference.py [FOLDER | MODEL.tflite ...] [--io int8] [--compiler gcc|zig] [--opt=-O3] [--json F]
 
 FOLDER is $TINYIR_MODELS or ../shared/models when none is given. Each model is compiled, run on the emulated Cortex-M7
-on a ramp and three random inputs, and compared with TFLite Micro on each. Instructions are exact counts; RAM is the
-arena (inputs and outputs inside) plus the deepest use of the stack; flash is code and constants.
+on a ramp and three random inputs, and compared with TFLite Micro on each. Instructions are exact counts and cycles
+those of docs/cycle_model.md, both of a run on zeros, as in `tinyir profile`; RAM is the arena (inputs and outputs
+inside) plus the deepest use of the stack; flash is code and constants.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tinyir.ir import semantics
 from tinyir.pipeline import Options, compile_file, write_files
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.oracles import run_oracle
+from tinyir.runtime.profiler import profile
 from tinyir.runtime.toolchain import CrossCompiler
 from tinyir.tables import print_table
 from tinyir.target import get_target
@@ -41,7 +43,8 @@ COLUMNS = (
     "weights",
     "MACs",
     "instructions",
-    "per MAC",
+    "cycles",
+    "cycles/MAC",
     "compile s",
 )
 
@@ -95,7 +98,8 @@ def measure(path: Path, options: Options, compiler: CrossCompiler) -> dict[str, 
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(result.files, Path(folder))
         program = M7Program.build(folder, get_target(options.target), compiler, options.opt)
-    equal, compared, instructions = compare(path, program, result.module.main.args)
+    equal, compared = compare(path, program, result.module.main.args)
+    cost = profile(program, [np.zeros(tensor.shape, tensor.dtype) for tensor in program.info.inputs]).total
     report = result.report
     return {
         "model": path.stem,
@@ -107,27 +111,27 @@ def measure(path: Path, options: Options, compiler: CrossCompiler) -> dict[str, 
         "code_bytes": report["flash_bytes"]["code"],
         "weights_bytes": report["flash_bytes"]["weights"],
         "macs": report["macs"],
-        "instructions": instructions,
+        "instructions": cost.instructions,
+        "cycles": round(cost.cycles),
         "compile_seconds": round(seconds, 2),
     }
 
 
-def compare(path: Path, program: M7Program, args: list[Any]) -> tuple[int, int, int]:
-    """How many output elements equal TFLite Micro's, of how many, and the instructions of the first run."""
+def compare(path: Path, program: M7Program, args: list[Any]) -> tuple[int, int]:
+    """How many output elements equal TFLite Micro's, and of how many."""
     model = path.read_bytes()
-    equal = compared = instructions = 0
-    for number, sample in enumerate(default_inputs(load(path).main)):
+    equal = compared = 0
+    for sample in default_inputs(load(path).main):
         truth = run_oracle("tflm", model, sample).outputs
         taken = [_as_taken(array, arg.type.quant) for array, arg in zip(sample, args, strict=True)]
-        run = program.run(taken, count=number == 0, checks="pages")
-        instructions = run.instructions or instructions
+        run = program.run(taken, checks="pages")
         for have, want, tensor in zip(run.outputs, truth, program.info.outputs, strict=True):
             if have.dtype != want.dtype and tensor.scale is not None:
                 have = semantics.dequantize(have, scale=tensor.scale, zero_point=tensor.zero_point or 0)
             wrong, _ = difference(have.reshape(-1), want.reshape(-1))
             equal += have.size - wrong
             compared += have.size
-    return equal, compared, instructions
+    return equal, compared
 
 
 def _as_taken(array: np.ndarray[Any, Any], quant: Any) -> np.ndarray[Any, Any]:
@@ -139,9 +143,18 @@ def _as_taken(array: np.ndarray[Any, Any], quant: Any) -> np.ndarray[Any, Any]:
 
 def shown(row: dict[str, Any]) -> tuple[str, ...]:
     """One row, as text."""
-    per_mac = f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else "-"
+    per_mac = f"{row['cycles'] / row['macs']:.2f}" if row["macs"] else "-"
     exact = "all" if row["equal"] == row["compared"] else f"{row['equal']:,} of {row['compared']:,}"
-    names = ("arena_bytes", "arena_lower_bound", "stack_bytes", "code_bytes", "weights_bytes", "macs", "instructions")
+    names = (
+        "arena_bytes",
+        "arena_lower_bound",
+        "stack_bytes",
+        "code_bytes",
+        "weights_bytes",
+        "macs",
+        "instructions",
+        "cycles",
+    )
     return (row["model"], exact, *(f"{row[name]:,}" for name in names), per_mac, f"{row['compile_seconds']:.2f}")
 
 

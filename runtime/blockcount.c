@@ -11,13 +11,13 @@
  * is the first block of the kernel that is expected next, reached from outside that kernel: a loop back to the first
  * instruction is none. A block executed in two ops is two blocks here.
  *
- * The layout of struct tracer, block_record and edge_record is repeated in native.py. */
+ * The layout of struct tracer and of the records is repeated in native.py. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 1 << 14, TOLERANT = 256, MAX_RANGES = 64, MAX_BLOCK_BYTES = 4096,
+enum { BUCKETS = 1 << 14, LOAD_BUCKETS = 1 << 12, TOLERANT = 256, MAX_RANGES = 64, MAX_BLOCK_BYTES = 4096, NEW_HABIT = 1,
        IT_STATE = 0x0600fc00 };   /* the bits of the CPSR that say where in an IT block the core is */
 enum stop { STOP_NONE, STOP_LIMIT, STOP_READ, STOP_WRITE, STOP_FETCH, STOP_UNALIGNED, STOP_MEMORY };
 enum { UC_MEM_WRITE = 17, UC_MEM_WRITE_UNMAPPED = 20, UC_MEM_FETCH_UNMAPPED = 21, UC_MEM_WRITE_PROT = 22,
@@ -26,13 +26,22 @@ enum { UC_MEM_WRITE = 17, UC_MEM_WRITE_UNMAPPED = 20, UC_MEM_FETCH_UNMAPPED = 21
 struct edge {
     struct block *to;
     struct edge *next;
-    uint64_t count;
+    uint64_t count, mispredicted;
 };
 
 struct block {
     uint32_t address, bytes, instructions, op, number;
+    uint32_t habit, target;             /* what the branch at its end did last: see predicts */
     struct edge *edges;
     struct block *next, *next_in_bucket;
+};
+
+/* What the load at `pc` read: how often, how often from no multiple of its size, how often from the bank of memory,
+ * bit 2 of the address, that the load before it read. */
+struct load {
+    uint32_t pc, padding;
+    uint64_t count, unaligned, clashes;
+    struct load *next, *next_in_bucket;
 };
 
 struct span { uint32_t begin, end; };
@@ -50,23 +59,27 @@ struct tracer {
     uint32_t n_kernels;
     int32_t sp_register, pc_register, cpsr_register;
     uint32_t guarding;                  /* whether the ranges below are enforced */
+    uint32_t recording;                 /* whether loads are counted, if all of them are seen */
     uint32_t n_ranges;
     struct range ranges[MAX_RANGES];
     /* Told to the caller. */
     uint64_t instructions;
     uint32_t op, entered;               /* the op that runs; how many kernels have been entered */
     uint32_t lowest_sp;                 /* seen at any first transition from one block to another */
-    uint32_t n_blocks, n_edges;
+    uint32_t n_blocks, n_edges, n_loads;
     uint32_t stop, fault_address, fault_bytes, fault_pc;
     /* Private. */
     uint32_t started;
     uint32_t tolerant[TOLERANT];        /* addresses of instructions known to allow unaligned accesses */
     struct block *here, *blocks, *buckets[BUCKETS];
     struct block root;                  /* stands before the first block of a run */
+    uint32_t bank;                      /* of the newest load */
+    struct load *loads, *load_buckets[LOAD_BUCKETS];
 };
 
 struct block_record { uint32_t address, bytes, instructions, op; };
-struct edge_record { int32_t from, to; uint64_t count; };   /* numbers of blocks; from is -1 at the start of a run */
+struct load_record { uint32_t pc, padding; uint64_t count, unaligned, clashes; };
+struct edge_record { int32_t from, to; uint64_t count, mispredicted; };   /* from is -1 at the start of a run */
 
 static void stop_at(struct tracer *t, void *uc, enum stop why)
 {
@@ -101,7 +114,7 @@ static struct block *intern(struct tracer *t, void *uc, uint32_t address, uint32
         return NULL;
     }
     *b = (struct block){.address = address, .bytes = bytes, .instructions = count_instructions(code, bytes),
-                        .op = t->op, .number = t->n_blocks++, .next = t->blocks, .next_in_bucket = *bucket};
+                        .op = t->op, .number = t->n_blocks++, .habit = NEW_HABIT, .next = t->blocks, .next_in_bucket = *bucket};
     *bucket = t->blocks = b;
     return b;
 }
@@ -146,6 +159,18 @@ static struct edge *transition(struct tracer *t, void *uc, uint32_t address, uin
     return e;
 }
 
+/* Whether the branch at the end of a block is predicted to lead to `address`: taken or not by a counter of two bits,
+ * and if taken, to where it went last. The first time, it is predicted not to be taken. */
+static bool predicts(struct block *from, uint32_t address)
+{
+    bool taken = address != from->address + from->bytes;
+    bool right = taken == (from->habit >= 2) && (!taken || from->target == address);
+    if (taken && from->habit < 3) from->habit++;
+    else if (!taken && from->habit > 0) from->habit--;
+    if (taken) from->target = address;
+    return right;
+}
+
 void tinyir_on_block(void *uc, uint64_t address64, uint32_t bytes, void *user)
 {
     struct tracer *t = user;
@@ -161,6 +186,7 @@ void tinyir_on_block(void *uc, uint64_t address64, uint32_t bytes, void *user)
         return;
     }
     e->count++;
+    e->mispredicted += !predicts(t->here, address);
     t->here = e->to;
     t->instructions += e->to->instructions;
     if (t->instructions > t->limit) stop_at(t, uc, STOP_LIMIT);
@@ -206,18 +232,44 @@ static void forget_it_state(const struct tracer *t, void *uc)
     t->reg_write(uc, t->cpsr_register, &cpsr);
 }
 
+static struct load *load_at(struct tracer *t, uint32_t pc)
+{
+    struct load **bucket = &t->load_buckets[(pc >> 1) % LOAD_BUCKETS], *known = *bucket;
+    while (known && known->pc != pc) known = known->next_in_bucket;
+    if (known) return known;
+    struct load *made = calloc(1, sizeof *made);
+    if (!made) return NULL;
+    *made = (struct load){.pc = pc, .next = t->loads, .next_in_bucket = *bucket};
+    t->n_loads++;
+    return *bucket = t->loads = made;
+}
+
+static void record_load(struct tracer *t, void *uc, uint32_t address, bool unaligned)
+{
+    struct load *load = load_at(t, register_value(t, uc, t->pc_register) & ~1u);
+    if (!load) {
+        stop_at(t, uc, STOP_MEMORY);
+        return;
+    }
+    load->count++;
+    load->unaligned += unaligned;
+    load->clashes += (address >> 2 & 1) == t->bank;
+    t->bank = address >> 2 & 1;
+}
+
 void tinyir_on_access(void *uc, int type, uint64_t address64, int size, int64_t value, void *user)
 {
     struct tracer *t = user;
     uint32_t begin = (uint32_t)address64, bytes = (uint32_t)size, end = begin + bytes;
-    bool write = type == UC_MEM_WRITE, allowed = false;
+    bool write = type == UC_MEM_WRITE, allowed = false, unaligned = (begin & (bytes < 4 ? bytes - 1 : 3)) != 0;
     (void)value;
     forget_it_state(t, uc);
     if (!t->guarding) return;
     for (const struct range *r = t->ranges; !allowed && r < t->ranges + t->n_ranges; r++)
         allowed = begin >= r->begin && end <= r->end && (!write || r->writable);
     if (!allowed) refuse(t, uc, write ? STOP_WRITE : STOP_READ, begin, bytes);
-    else if (begin & (bytes < 4 ? bytes - 1 : 3)) check_alignment(t, uc, begin, bytes);
+    else if (unaligned) check_alignment(t, uc, begin, bytes);
+    if (t->recording && !write) record_load(t, uc, begin, unaligned);
 }
 
 bool tinyir_on_invalid(void *uc, int type, uint64_t address, int size, int64_t value, void *user)
@@ -229,13 +281,20 @@ bool tinyir_on_invalid(void *uc, int type, uint64_t address, int size, int64_t v
     return false;
 }
 
+static void forget(struct block *b)
+{
+    b->habit = NEW_HABIT;
+    b->target = 0;
+    for (struct edge *e = b->edges; e; e = e->next) e->count = e->mispredicted = 0;
+}
+
 /* Begin a run: all counts become 0. */
 void tinyir_start(struct tracer *t)
 {
-    for (struct block *b = t->blocks; b; b = b->next)
-        for (struct edge *e = b->edges; e; e = e->next) e->count = 0;
-    for (struct edge *e = t->root.edges; e; e = e->next) e->count = 0;
-    t->instructions = 0;
+    for (struct block *b = t->blocks; b; b = b->next) forget(b);
+    forget(&t->root);
+    for (struct load *load = t->loads; load; load = load->next) load->count = load->unaligned = load->clashes = 0;
+    t->instructions = t->bank = 0;
     t->op = t->entered = t->fault_address = t->fault_bytes = t->fault_pc = 0;
     t->stop = STOP_NONE;
     t->here = &t->root;
@@ -244,13 +303,16 @@ void tinyir_start(struct tracer *t)
 
 static struct edge_record *export_edges(const struct edge *e, int32_t from, struct edge_record *to)
 {
-    for (; e; e = e->next) *to++ = (struct edge_record){from, (int32_t)e->to->number, e->count};
+    for (; e; e = e->next) *to++ = (struct edge_record){from, (int32_t)e->to->number, e->count, e->mispredicted};
     return to;
 }
 
-/* Copy everything counted: n_blocks blocks, in the order of their numbers, and n_edges transitions. */
-void tinyir_export(const struct tracer *t, struct block_record *blocks, struct edge_record *edges)
+/* Copy everything counted: n_blocks blocks, in the order of their numbers, n_edges transitions and n_loads loads. */
+void tinyir_export(const struct tracer *t, struct block_record *blocks, struct edge_record *edges,
+                   struct load_record *loads)
 {
+    for (const struct load *load = t->loads; load; load = load->next)
+        *loads++ = (struct load_record){load->pc, 0, load->count, load->unaligned, load->clashes};
     edges = export_edges(t->root.edges, -1, edges);
     for (const struct block *b = t->blocks; b; b = b->next) {
         blocks[b->number] = (struct block_record){b->address, b->bytes, b->instructions, b->op};
@@ -279,6 +341,10 @@ void tinyir_free(struct tracer *t)
         next = b->next;
         free_edges(b->edges);
         free(b);
+    }
+    for (struct load *load = t->loads, *next; load; load = next) {
+        next = load->next;
+        free(load);
     }
     free(t);
 }

@@ -71,6 +71,14 @@ class Elf:
             raise ToolError(f"{self.path.name} has no symbol `{name}`")
         return self.symbols[name]
 
+    def loaded(self, address: int, size: int) -> bytes:
+        """Bytes of what is loaded, code for instance. Raises ToolError where nothing is."""
+        for segment in self.segments:
+            at = address - segment.address
+            if at >= 0 and at + size <= len(segment.data):
+                return segment.data[at : at + size]
+        raise ToolError(f"{self.path.name} has nothing at {address:#010x}")
+
     def describe(self, pc: int) -> str:
         """`function+0x12` for an address inside a function, else the address."""
         at = bisect.bisect_right(self._starts, (pc, "\U0010ffff")) - 1

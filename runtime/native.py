@@ -22,6 +22,8 @@ from tinyir.runtime.trace import (
     NOWHERE,
     Block,
     Checks,
+    Edge,
+    Loads,
     OpObserver,
     Range,
     Span,
@@ -36,7 +38,8 @@ _STOPS: tuple[StopKind | None, ...] = (None, "limit", "read", "write", "fetch", 
 _OBSERVER = ctypes.CFUNCTYPE(None, ctypes.c_uint32)
 
 _BLOCK = np.dtype([("address", "u4"), ("bytes", "u4"), ("instructions", "u4"), ("op", "u4")])
-_EDGE = np.dtype([("from", "i4"), ("to", "i4"), ("count", "u8")])
+_EDGE = np.dtype([("from", "i4"), ("to", "i4"), ("count", "u8"), ("mispredicted", "u8")])
+_LOAD = np.dtype([("pc", "u4"), ("padding", "u4"), ("count", "u8"), ("unaligned", "u8"), ("clashes", "u8")])
 
 
 class _Span(ctypes.Structure):
@@ -63,6 +66,7 @@ class _Tracer(ctypes.Structure):
         ("pc_register", ctypes.c_int32),
         ("cpsr_register", ctypes.c_int32),
         ("guarding", ctypes.c_uint32),
+        ("recording", ctypes.c_uint32),
         ("n_ranges", ctypes.c_uint32),
         ("ranges", _Range * MAX_RANGES),
         ("instructions", ctypes.c_uint64),
@@ -71,6 +75,7 @@ class _Tracer(ctypes.Structure):
         ("lowest_sp", ctypes.c_uint32),
         ("n_blocks", ctypes.c_uint32),
         ("n_edges", ctypes.c_uint32),
+        ("n_loads", ctypes.c_uint32),
         ("stop", ctypes.c_uint32),
         ("fault_address", ctypes.c_uint32),
         ("fault_bytes", ctypes.c_uint32),
@@ -88,7 +93,7 @@ def library() -> ctypes.CDLL | None:
         return None
     loaded.tinyir_new.restype = ctypes.POINTER(_Tracer)
     loaded.tinyir_free.argtypes = loaded.tinyir_start.argtypes = (ctypes.POINTER(_Tracer),)
-    loaded.tinyir_export.argtypes = (ctypes.POINTER(_Tracer), ctypes.c_void_p, ctypes.c_void_p)
+    loaded.tinyir_export.argtypes = (ctypes.POINTER(_Tracer), *3 * (ctypes.c_void_p,))
     return loaded
 
 
@@ -162,10 +167,10 @@ class NativeTracer:
         self._state.observer = ctypes.cast(self._observer, ctypes.c_void_p) if observer else None
         self._state.limit = limit
         self._library.tinyir_start(self._handle)
-        self._state.guarding = self._checks != "pages"
+        self._state.guarding, self._state.recording = self._checks != "pages", self._checks == "full"
 
     def finish(self) -> None:
-        self._state.started = self._state.guarding = 0
+        self._state.started = self._state.guarding = self._state.recording = 0
 
     @property
     def instructions(self) -> int:
@@ -191,13 +196,18 @@ class NativeTracer:
         return Stop(kind, self._state.fault_address, self._state.fault_bytes, self._state.fault_pc)
 
     def trace(self) -> Trace:
-        blocks, edges = np.empty(self._state.n_blocks, _BLOCK), np.empty(self._state.n_edges, _EDGE)
-        self._library.tinyir_export(self._handle, blocks.ctypes.data, edges.ctypes.data)
+        state = self._state
+        blocks, edges = np.empty(state.n_blocks, _BLOCK), np.empty(state.n_edges, _EDGE)
+        loads = np.empty(state.n_loads, _LOAD)
+        self._library.tinyir_export(self._handle, blocks.ctypes.data, edges.ctypes.data, loads.ctypes.data)
         counts = np.zeros(len(blocks), np.uint64)
         np.add.at(counts, edges["to"], edges["count"])
         executed = counts > 0  # blocks and transitions of earlier runs stay known, with a count of 0
         number = np.append(np.cumsum(executed) - 1, -1)  # the last one is for `from` == -1
         edges = edges[edges["count"] > 0]
         rows = zip(blocks[executed].tolist(), counts[executed].tolist(), strict=True)
-        ends = (number[edges["from"]].tolist(), number[edges["to"]].tolist(), edges["count"].tolist())
-        return Trace([Block(a, size, n, op, count) for (a, size, n, op), count in rows], list(zip(*ends, strict=True)))
+        came, to = number[edges["from"]].tolist(), number[edges["to"]].tolist()
+        times = zip(came, to, edges["count"].tolist(), edges["mispredicted"].tolist(), strict=True)
+        seen = {pc: Loads(n, unaligned, clashes) for pc, _, n, unaligned, clashes in loads[loads["count"] > 0].tolist()}
+        found = [Block(address, size, n, op, count) for (address, size, n, op), count in rows]
+        return Trace(found, [Edge(*edge) for edge in times], seen)

@@ -10,6 +10,8 @@ from tinyir.runtime.trace import (
     NOWHERE,
     Block,
     Checks,
+    Edge,
+    Loads,
     OpObserver,
     Range,
     Span,
@@ -22,6 +24,7 @@ from tinyir.runtime.trace import (
 
 _Key = tuple[int, int, int]  # address, bytes and op of a block
 _IT_STATE = 0x0600_FC00
+_NEW_HABIT = 1
 _START: _Key = (0, 0, -1)
 
 
@@ -61,6 +64,10 @@ class PythonTracer:
         self.stop: Stop | None = None
         self._here = _START
         self._edges: dict[tuple[_Key, _Key], int] = {}
+        self._mispredicted: dict[tuple[_Key, _Key], int] = {}
+        self._habits: dict[_Key, tuple[int, int]] = {}
+        self._loads: dict[int, Loads] = {}
+        self._bank = 0  # of the newest load
 
     def guard(self, ranges: Sequence[Range], gaps: Sequence[Span]) -> None:
         self._ranges = list(ranges)
@@ -86,6 +93,8 @@ class PythonTracer:
         block = (address, size, self.op)
         edge = (self._here, block)
         self._edges[edge] = self._edges.get(edge, 0) + 1
+        if not self._predicts(address):
+            self._mispredicted[edge] = self._mispredicted.get(edge, 0) + 1
         self._here = block
         if (address, size) not in self._sizes:
             self._sizes[address, size] = count_instructions(bytes(uc.mem_read(address, size)))
@@ -93,6 +102,14 @@ class PythonTracer:
         self.instructions += self._sizes[address, size]
         if self.instructions > self._limit:
             self._stop(Stop("limit"))
+
+    def _predicts(self, address: int) -> bool:
+        """Whether the branch that has led to `address` was predicted to do so: see `blockcount.c`."""
+        taken = address != self._here[0] + self._here[1]
+        habit, target = self._habits.get(self._here, (_NEW_HABIT, 0))
+        right = taken == (habit >= 2) and (not taken or target == address)
+        self._habits[self._here] = (min(habit + 1, 3) if taken else max(habit - 1, 0), address if taken else target)
+        return right
 
     def _enter_kernel(self) -> None:
         finished, self.op = self.op, self.entered
@@ -104,14 +121,22 @@ class PythonTracer:
         self._forget_it_state()
         if not self._running:
             return
-        write = access == self._is_write
+        write, unaligned = access == self._is_write, begin % min(size, 4) != 0
         allowed = any(r.begin <= begin and begin + size <= r.end and (r.writable or not write) for r in self._ranges)
         if not allowed:
             self._stop(Stop("write" if write else "read", begin, size, uc.reg_read(self._pc)))
-        elif begin % min(size, 4):
+        elif unaligned:
             pc = uc.reg_read(self._pc)
             if not _may_be_unaligned(int.from_bytes(uc.mem_read(pc & ~1, 2), "little")):
                 self._stop(Stop("unaligned", begin, size, pc))
+        if self._checks == "full" and not write:
+            self._record_load(uc.reg_read(self._pc) & ~1, begin, unaligned)
+
+    def _record_load(self, pc: int, address: int, unaligned: bool) -> None:
+        total, slow, clashes = self._loads.get(pc, (0, 0, 0))
+        bank = address >> 2 & 1
+        self._loads[pc] = Loads(total + 1, slow + unaligned, clashes + (bank == self._bank))
+        self._bank = bank
 
     def _forget_it_state(self) -> None:
         """Undo what Unicorn does to the core for the callback of an access: see `blockcount.c`."""
@@ -134,8 +159,11 @@ class PythonTracer:
             numbers.setdefault(to, len(numbers))
             counts[to] = counts.get(to, 0) + times
         blocks = [Block(a, size, self._sizes[a, size], op, counts[a, size, op]) for a, size, op in numbers]
-        edges = [(numbers.get(came, -1), numbers[to], times) for (came, to), times in self._edges.items()]
-        return Trace(blocks, edges)
+        edges = [
+            Edge(numbers.get(came, -1), numbers[to], times, self._mispredicted.get((came, to), 0))
+            for (came, to), times in self._edges.items()
+        ]
+        return Trace(blocks, edges, dict(self._loads))
 
 
 def _may_be_unaligned(first: int) -> bool:

@@ -9,13 +9,20 @@
 #include <arm_acle.h>
 #endif
 
-/* Four int8 or two int16 as a word. */
-static inline uint32_t tinyir_load32(const void *from)
+/* Four int8 or two int16 as a word, some bytes behind a pointer; the distance is a constant from 0 to 4095. */
+#if defined(TINYIR_IN_ORDER)
+#define tinyir_load32(from, bytes) __extension__({ \
+    uint32_t tinyir_word; \
+    __asm__ volatile("ldr %0, [%1, %2]" : "=r"(tinyir_word) : "r"(from), "i"(bytes) : "memory"); \
+    tinyir_word; })
+#else
+static inline uint32_t tinyir_load32(const void *from, int32_t bytes)
 {
     uint32_t word;
-    __builtin_memcpy(&word, from, sizeof word);
+    __builtin_memcpy(&word, (const uint8_t *)from + bytes, sizeof word);
     return word;
 }
+#endif
 
 static inline void tinyir_store32(void *to, uint32_t word)
 {
@@ -25,7 +32,11 @@ static inline void tinyir_store32(void *to, uint32_t word)
 /* Bytes 0 and 2, sign-extended. */
 static inline uint32_t tinyir_sxtb16(uint32_t bytes)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if defined(TINYIR_IN_ORDER)
+    uint32_t lanes;
+    __asm__ volatile("sxtb16 %0, %1" : "=r"(lanes) : "r"(bytes));
+    return lanes;
+#elif defined(__ARM_FEATURE_DSP)
     return (uint32_t)__sxtb16((int8x4_t)bytes);
 #else
     const uint32_t low = ((bytes & 0xFFu) ^ 0x80u) - 0x80u;
@@ -37,13 +48,22 @@ static inline uint32_t tinyir_sxtb16(uint32_t bytes)
 /* Bytes 1 and 3, sign-extended. */
 static inline uint32_t tinyir_sxtb16_ror8(uint32_t bytes)
 {
+#if defined(TINYIR_IN_ORDER)
+    uint32_t lanes;
+    __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(lanes) : "r"(bytes));
+    return lanes;
+#else
     return tinyir_sxtb16((bytes >> 8) | (bytes << 24));
+#endif
 }
 
 /* acc + a[0] * b[0] + a[1] * b[1]. */
 static inline int32_t tinyir_smlad(uint32_t a, uint32_t b, int32_t acc)
 {
-#if defined(__ARM_FEATURE_DSP)
+#if defined(TINYIR_IN_ORDER)
+    __asm__ volatile("smlad %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#elif defined(__ARM_FEATURE_DSP)
     return __smlad((int16x2_t)a, (int16x2_t)b, acc);
 #else
     const int32_t low = (int32_t)(int16_t)(uint16_t)a * (int32_t)(int16_t)(uint16_t)b;

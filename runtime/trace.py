@@ -14,7 +14,8 @@ Checks = Literal["pages", "bounds", "full"]
 
 pages: what lies outside the pages of 1 KB that the program may touch faults; canaries in those pages show writes.
 bounds: as well, every load and store is checked to the byte. 0.4 of the speed of `pages`.
-full: as well, unaligned accesses that a Cortex-M7 refuses (LDM, LDRD, VLDR, ...). A tenth of the speed.
+full: as well, unaligned accesses that a Cortex-M7 refuses (LDM, LDRD, VLDR, ...); every load is recorded. A tenth of
+the speed.
 What the program computes and how many instructions it takes is the same with each.
 """
 
@@ -76,15 +77,42 @@ class Block:
     count: int
 
 
+class Edge(NamedTuple):
+    """A transition: block number `to` ran `times` times right after block `came`, -1 at the start.
+
+    `mispredicted` of these times, a simple predictor expected another block: a counter of two bits says whether the
+    branch is taken, its last target where to.
+    """
+
+    came: int
+    to: int
+    times: int
+    mispredicted: int
+
+
+class Loads(NamedTuple):
+    """What the instruction at an address loaded, in `total` accesses; several for one that loads several registers.
+
+    `unaligned` of them from an address that is no multiple of their size (at most 4), `clashes` from the bank of memory
+    that the load before it read: bit 2 of the address.
+    """
+
+    total: int
+    unaligned: int
+    clashes: int
+
+
 @dataclass(frozen=True)
 class Trace:
-    """Every executed block, and how often each came after which: `edges` are (from, to, times), from -1 at the start.
+    """Every executed block, and how often each came after which.
 
-    The two numbers of an edge index `blocks`; the `count` of a block is the sum over the edges that lead to it.
+    The `count` of a block is the sum of `times` over the edges that lead to it. `loads`, by the address of the
+    instruction, are known of a run with checks `full` only.
     """
 
     blocks: list[Block]
-    edges: list[tuple[int, int, int]]
+    edges: list[Edge]
+    loads: dict[int, Loads]
 
     @property
     def instructions(self) -> int:

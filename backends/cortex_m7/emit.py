@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 import numpy as np
 
+from tinyir.backends.cortex_m7.cnames import C_TYPES, affine, identifier
 from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.backends.cortex_m7.pointers import Pointers, is_walk
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard, flatten
 from tinyir.loops.ir import (
@@ -32,18 +33,7 @@ from tinyir.loops.ir import (
     Ty,
     Var,
 )
-
-C_TYPES = {
-    DType.I4: "int8_t",
-    DType.I8: "int8_t",
-    DType.I16: "int16_t",
-    DType.I32: "int32_t",
-    DType.I64: "int64_t",
-    DType.U8: "uint8_t",
-    DType.F32: "float",
-    DType.BOOL: "bool",
-}
-
+from tinyir.loops.schedule.core import fresh, names_of
 
 HELPERS = {"min": "min", "max": "max", "<<": "shift_left"}
 """Arithmetic that C has no safe operator for."""
@@ -54,11 +44,6 @@ def c_type(ty: Ty) -> str:
     return C_TYPES[ty.dtype] if ty.lanes == 1 else "uint32_t"
 
 
-def identifier(name: str) -> str:
-    """`name` as a C identifier, in ASCII: compilers, linkers and CMake differ on what else they take."""
-    return re.sub(r"\W", lambda ch: "_" if ch[0].isascii() else f"u{ord(ch[0]):04x}", name, flags=re.ASCII)
-
-
 class KernelPrinter:
     """Prints one kernel as a C function; collects the helpers it calls."""
 
@@ -66,6 +51,7 @@ class KernelPrinter:
         self.kernel = kernel
         self.params = {p.name: p for p in kernel.params}
         self.helpers: set[str] = set()
+        self._names = names_of(kernel)
 
     def function(self, name: str, shared: Collection[str], c: CWriter) -> None:
         """The definition of the function `name`. Pointers to the parameters in `shared` may alias each other."""
@@ -93,8 +79,18 @@ class KernelPrinter:
     # -- statements -------------------------------------------------------------------------------------------------
 
     def body(self, body: Body, c: CWriter) -> None:
+        pointers = Pointers(self.params, body, self.pointer_name)
+        self._words(body, pointers, c)
+
+    def _words(self, body: Body, pointers: Pointers, c: CWriter) -> None:
+        """The statements of a block whose words are loaded through `pointers`."""
         for stmt in body:
             match stmt:
+                case Let(name=name, value=Load(ty=ty)) if ty.lanes > 1:
+                    pointer, distance = pointers.declared(stmt.value, c)
+                    c.line(f"const uint32_t {identifier(name)} = {self.helper('load32')}({pointer}, {distance});")
+                case For() if is_walk(stmt):
+                    self._walk(stmt, c)
                 case For(var=var, extent=extent, body=inner):
                     with c.block(f"for (int32_t {var} = 0; {var} < {extent}; {var}++)"):
                         self.body(inner, c)
@@ -114,6 +110,18 @@ class KernelPrinter:
                     c.line(f"{identifier(name)} = {self.top(value)};")
                 case Store(buffer=buffer, index=index, value=value):
                     self._store(buffer, index, value, c)
+
+    def _walk(self, loop: For, c: CWriter) -> None:
+        """A loop that does nothing with its variable but load words: pointers move instead of it."""
+        pointers = Pointers(self.params, loop.body, self.pointer_name, loop.var)
+        pointers.declare(c)
+        end = self.pointer_name("end")
+        first, step = pointers.steps[0]
+        c.line(f"{pointers.type_of(first)} *const {end} = {first} + {step * loop.extent};")
+        with c.block("do", f"}} while ({first} != {end});"):
+            self._words(loop.body, pointers, c)
+            for name, step in pointers.steps:
+                c.line(f"{name} += {step};")
 
     def _store(self, buffer: str, index: tuple[Affine, ...], value: Expr, c: CWriter) -> None:
         place = self.element(buffer, index)
@@ -142,7 +150,7 @@ class KernelPrinter:
             case Index(at=at):
                 return f"({affine(at)})"
             case Load(buffer=buffer, index=index, ty=ty) if ty.lanes > 1:
-                return f"{self.helper('load32')}(&{self.element(buffer, index)})"
+                return f"{self.helper('load32')}(&{self.element(buffer, index)}, 0)"
             case Load(buffer=buffer, index=index):
                 return self.element(buffer, index)
             case Gather(buffer=buffer, index=index):
@@ -162,6 +170,10 @@ class KernelPrinter:
         text = f"{self.helper(HELPERS[expr.op])}({self.top(expr.a)}, {self.top(expr.b)})"
         return text if expr.ty.dtype is DType.I32 else f"({c_type(expr.ty)}){text}"
 
+    def pointer_name(self, hint: str) -> str:
+        """A name that nothing in the kernel has."""
+        return fresh(self._names, hint)
+
     def helper(self, name: str) -> str:
         self.helpers.add(f"tinyir_{name}")
         return f"tinyir_{name}"
@@ -177,18 +189,6 @@ def _lower(guard: Guard) -> str:
     """The test against 0, left out where the expression cannot be negative."""
     positive = guard.expr.const >= 0 and all(c > 0 for _, c in guard.expr.terms)
     return "" if positive else f"{affine(guard.expr)} >= 0 && "
-
-
-def affine(expr: Affine) -> str:
-    """An index, the steepest variable first."""
-    terms = sorted(expr.terms, key=lambda term: (-abs(term[1]), term[0]))
-    text = ""
-    for var, coef in terms:
-        factor = var if abs(coef) == 1 else f"{abs(coef)} * {var}"
-        text += (" - " if coef < 0 else " + ") + factor if text else ("-" if coef < 0 else "") + factor
-    if not text:
-        return str(expr.const)
-    return text + (f" {'-' if expr.const < 0 else '+'} {abs(expr.const)}" if expr.const else "")
 
 
 def number(value: int | float, ty: Ty) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinyir import __version__
+from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
-from tinyir.backends.cortex_m7.emit import C_TYPES, float_literal
+from tinyir.backends.cortex_m7.emit import float_literal
 from tinyir.backends.cortex_m7.program import Port, Program, Step
 from tinyir.backends.cortex_m7.source import ALIGNED, run_parameters
 from tinyir.ir.types import DType, dtype_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tinyir.backends.cortex_m7.emit import identifier
+from tinyir.backends.cortex_m7.cnames import identifier
 
 _RESERVED = re.compile(
     # headers, which NAME.h would hide

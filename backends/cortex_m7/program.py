@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tinyir.backends.cortex_m7.emit import identifier
+from tinyir.backends.cortex_m7.cnames import identifier
 from tinyir.backends.cortex_m7.names import header_names, prefix, unique
 from tinyir.diagnostics import IRError
 from tinyir.ir.core import Func, Module, Value

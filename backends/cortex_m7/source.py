@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
-from tinyir.backends.cortex_m7.emit import C_TYPES, KernelPrinter
+from tinyir.backends.cortex_m7.emit import KernelPrinter
 from tinyir.backends.cortex_m7.program import Program, Step
 from tinyir.backends.cortex_m7.support import helper_text, uses_intrinsics
 from tinyir.ir.types import dtype_of
@@ -18,6 +19,12 @@ ALIGNED = """\
 """What NAME.c and NAME_weights.c must agree on: compilers assume more of arrays that are declared without."""
 
 PRELUDE = """\
+/* On the core itself the instructions of inner loops stand in an order that suits its pipeline, and volatile assembly
+ * of one instruction each keeps them there; registers and addresses are the compiler's business. */
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && defined(__OPTIMIZE__) && !defined(TINYIR_NO_ASM)
+#define TINYIR_IN_ORDER 1
+#endif
+
 #if defined(__GNUC__) && !defined(__clang__)
 #define TINYIR_KERNEL __attribute__((noinline, noclone))
 #elif defined(__GNUC__)

@@ -10,7 +10,8 @@ from importlib.resources import files
 HEADERS = ("tinyir_simd.h", "tinyir_float.h")
 _FUNCTION = re.compile(
     r"(?P<comment>(?:/\*(?:[^*]|\*(?!/))*\*/\n)?)"
-    r"(?P<text>static inline [^\n]*?(?P<name>tinyir_\w+)\([^{]*\)\n\{\n.*?\n\}\n)",
+    r"(?P<text>(?P<macro>#if defined\(TINYIR_IN_ORDER\)\n#define (?:[^\n]*\\\n)*[^\n]*\n#else\n)?"
+    r"static inline [^\n]*?(?P<name>tinyir_\w+)\([^{]*\)\n\{\n.*?\n\}\n(?(macro)#endif\n))",
     re.DOTALL,
 )
 

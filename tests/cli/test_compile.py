@@ -1,4 +1,4 @@
-"""`tinyir compile`, `run`, `verify` and `profile` on the example model."""
+"""`tinyir compile`, `run` and `verify` on the example model."""
 
 from __future__ import annotations
 
@@ -116,10 +116,3 @@ def an_image_that_shows_the_rounding() -> np.ndarray:
         if not np.array_equal(run_tflm(model, [image[None]])[0], run_litert(model, [image[None]])[0]):
             return np.array(image[None])
     raise AssertionError("the references agree on every image")
-
-
-def test_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["profile", MODEL, "--json", str(tmp_path / "p.json")]) == 0
-    figures = json.loads((tmp_path / "p.json").read_text())
-    assert figures["instructions"] == sum(op["instructions"] for op in figures["ops"])
-    assert "depthwise_conv2d_1" in capsys.readouterr().out

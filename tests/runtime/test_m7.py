@@ -28,7 +28,7 @@ from tinyir.target import CompilerKind
 
 pytestmark = needs_m7
 
-Blocks = set[tuple[int, int, int, int, int]]
+Blocks = set[tuple[int, ...]]
 
 
 @pytest.mark.parametrize("kind", COMPILERS)
@@ -56,10 +56,11 @@ def test_counts_add_up(kind: CompilerKind, use_native: bool) -> None:
     assert sum(result.per_op) == result.instructions == result.trace.instructions
     assert all(count > 16 for count in result.per_op)
     arrivals = [0] * len(result.trace.blocks)
-    for _, to, times in result.trace.edges:
+    for _, to, times, mispredicted in result.trace.edges:
         arrivals[to] += times
+        assert 0 <= mispredicted <= times
     assert arrivals == [block.count for block in result.trace.blocks]
-    assert [times for came, _, times in result.trace.edges if came == -1] == [1]
+    assert [edge.times for edge in result.trace.edges if edge.came == -1] == [1]
 
 
 @pytest.mark.parametrize("kind", COMPILERS)
@@ -190,10 +191,10 @@ def _blocks(trace: Trace) -> Blocks:
     return {(b.address, b.bytes, b.instructions, b.op, b.count) for b in trace.blocks}
 
 
-def _edges(trace: Trace) -> set[tuple[int, int, int, int, int]]:
+def _edges(trace: Trace) -> set[tuple[int, ...]]:
     """Transitions by address and op, since the blocks are numbered in another order."""
 
     def place(number: int) -> tuple[int, int]:
         return (trace.blocks[number].address, trace.blocks[number].op) if number >= 0 else (-1, -1)
 
-    return {(*place(came), *place(to), times) for came, to, times in trace.edges}
+    return {(*place(came), *place(to), times, wrong) for came, to, times, wrong in trace.edges}

@@ -22,7 +22,7 @@ COMMANDS = {
     "compile": "compile a model to C or NumPy",
     "run": "compile a model and run it",
     "verify": "compare with TFLite Micro, op by op",
-    "profile": "count the instructions of each op",
+    "profile": "show instructions and cycles of each op",
     "opt": "run passes on IR text",
     "inspect": "show what is in a model",
     "passes": "list the passes, or show one",

@@ -34,22 +34,26 @@ class OpClass(Enum):
 class Access:
     """The memory that a load or store touches: `bytes` at `base` + `offset`.
 
-    `offset` is None where it is not known, as with an index in a register. `writes` is True for a store.
+    `offset` is None where it is not known, as with an index in a register. `writes` is True for a store. `clashes`
+    says of a load that it touches the same bank as the load before it, or that it does not, where that is known.
     """
 
     base: Reg
     offset: int | None
     bytes: int
     writes: bool = False
+    clashes: bool | None = None
 
-    def shares_bank(self, other: Access) -> bool:
-        """Whether both are known to touch the same bank: words whose addresses are equal in bit 2 [J].
+    def clashes_with(self, before: Access) -> bool:
+        """Whether both touch the same bank: words whose addresses are equal in bit 2 [J].
 
-        Addresses from one base register are compared; what is not known is taken to differ.
+        Where it is not known, addresses from one base register are compared, and others taken to differ.
         """
-        if self.base != other.base or self.offset is None or other.offset is None:
+        if self.clashes is not None:
+            return self.clashes
+        if self.base != before.base or self.offset is None or before.offset is None:
             return False
-        return (self.offset ^ other.offset) & 4 == 0
+        return (self.offset ^ before.offset) & 4 == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from tinyir.machine.timing import (
     PRODUCT,
     REVERSED,
     SATURATED,
-    UNALIGNED_CYCLES,
     UPDATED,
     WORD,
     WRITE_FIFTHS,
@@ -30,6 +29,10 @@ from tinyir.machine.timing import (
     Unit,
     sooner,
 )
+
+SHIFTED_CONSTANT = Unit.SHIFTER
+"""What an operation needs whose constant is a byte shifted to its place [J]."""
+
 
 # ---- multiplication ----
 
@@ -160,7 +163,6 @@ def load(
     index: Reg | None = None,
     bytes: int = 4,
     update: bool = False,
-    unaligned: bool = False,
     name: str = "",
 ) -> MachineInstr:
     """A load of 1, 2 or 4 bytes at base + offset, or base + index; with `update` the base moves by the offset."""
@@ -168,9 +170,7 @@ def load(
     gives = giving(WORD if bytes == 4 else BYTE, out) + (giving(UPDATED, base) if update else ())
     access = Access(base, None if index or update else offset, bytes)
     text = _addressed(name or {1: "ldrsb", 2: "ldrsh", 4: "ldr"}[bytes], out, base, index or f"#{offset}", update)
-    return MachineInstr(
-        text, OpClass.LOAD, needs, gives, access=access, cycles=1 + UNALIGNED_CYCLES if unaligned else 1
-    )
+    return MachineInstr(text, OpClass.LOAD, needs, gives, access=access)
 
 
 def store(
@@ -240,6 +240,11 @@ def system(name: str, *outs: Reg) -> MachineInstr:
 def setting_flags(instr: MachineInstr) -> MachineInstr:
     """The same instruction with an S: it writes the flags as well."""
     return replace(instr, gives=instr.gives + giving(FLAGS_SET, FLAGS))
+
+
+def reading_flags(instr: MachineInstr) -> MachineInstr:
+    """The same instruction with the flags as an operand: ADC, SBC, SEL."""
+    return replace(instr, needs=instr.needs + reading(Port.ALU, FLAGS))
 
 
 def conditional(instr: MachineInstr) -> MachineInstr:

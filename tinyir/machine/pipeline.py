@@ -151,9 +151,9 @@ class Pipeline:
 
 def _pairs(older: MachineInstr, younger: MachineInstr) -> bool:
     """Whether two instructions whose operands are there can issue in one cycle."""
-    if younger.slots or older.unit & younger.unit or (older.unit | younger.unit) & _APART == _APART:
+    if younger.slots or older.unit & younger.unit & ~_APART or (older.unit | younger.unit) & _APART == _APART:
         return False
     first, second = older.access, younger.access
     if first is None or second is None or first.writes or second.writes:
         return True
-    return not first.shares_bank(second)
+    return not second.clashes_with(first)

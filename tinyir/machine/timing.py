@@ -55,7 +55,7 @@ class Unit:
 
 
 class Kind:
-    """More bits of the same sets, of which there may be two: FP_MAC and FP_TRANSFER do not go together [J]."""
+    """More bits of the same sets, of which there may be two. FP_MAC and FP_TRANSFER do not go together [J]."""
 
     FP_MAC: Final = 64  # VFMA, VMLA
     FP_TRANSFER: Final = 128  # VLDR, VSTR, VMOV

@@ -2,6 +2,7 @@
 
 from tinyir.loops.schedule.core import PRIMITIVES, ScheduleError, apply
 from tinyir.loops.schedule.data import flatten, pack, pad_sum, stage
+from tinyir.loops.schedule.order import order
 from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
 from tinyir.loops.schedule.tensorize import interleave, tensorize
 from tinyir.loops.schedule.tidy import collapse, hoist, lift, share, simplify, unswitch
@@ -17,6 +18,7 @@ __all__ = [
     "interleave",
     "jam",
     "lift",
+    "order",
     "pack",
     "pad_sum",
     "peel",

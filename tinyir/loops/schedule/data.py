@@ -41,10 +41,11 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
     for at { ... where [g] x[2*h + kh - 1, c] else 0 ... }
         ->  for at { for s0 { for s1 { name[s0, s1] = where [g'] x[...] else 0 } }  ... name[kh, c] ... }
 
-    Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. Refuses a buffer that
-    is read in more than one way or written in the loop, and a copy that would read outside of it.
+    Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. With `at` = "all" the
+    copy stands before everything else. Refuses a buffer that is read in more than one way or written in the loop, and a copy
+    that would read outside of it.
     """
-    loop = find(kernel, at)
+    loop = For("", 1, kernel.body) if at == "all" else find(kernel, at)
     _require_wider(kernel, buffer, dtype)
     region = _Region.of(kernel, loop, buffer)
     wide = Ty(DType(dtype))
@@ -72,7 +73,7 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
     body = (*copy, *map_exprs(loop.body, visit))
     scratch = Param(name, "scratch", DType(dtype), tuple(region.sizes[d] for d in kept))
     kernel = replace(kernel, params=(*kernel.params, scratch))
-    return replace_loop(kernel, at, lambda old: (replace(old, body=body),))
+    return kernel.with_body(body) if at == "all" else replace_loop(kernel, at, lambda old: (replace(old, body=body),))
 
 
 def _require_wider(kernel: Kernel, buffer: str, dtype: str) -> None:

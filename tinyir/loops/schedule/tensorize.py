@@ -45,18 +45,22 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
     for l in 2 { y[.. + l] = i16(x[l]) }     ->  y[..] = pair of x
 
     A pair is two int16 side by side, or two int8 two apart (SXTB16 of their word, which keeps bytes 0 and 2, or with
-    ROR #8 bytes 1 and 3). With `around`, a loop of two iterations whose body is the loop `var`, that loop is written
-    out too: its iterations are the two halves of a word of four int8. Refuses everything else, and words that end
-    outside of their row.
+    ROR #8 bytes 1 and 3). Several sums in one loop become as many instructions. With `around`, a loop of two iterations
+    whose body is the loop `var`, that loop is written out too: its iterations are the two halves of a word of four
+    int8. Refuses everything else, and words that end outside of their row.
     """
     loop = find(kernel, var)
     outer = find(kernel, around) if around else None
-    if loop.extent != 2 or len(loop.body) != 1 or (outer is not None and (outer.extent != 2 or outer.body != (loop,))):
-        raise refuse(kernel, f"tensorize `{var}`", "it is no loop of two iterations over one statement")
+    sums = all(isinstance(stmt, Set) for stmt in loop.body)
+    if loop.extent != 2 or not (sums or len(loop.body) == 1):
+        raise refuse(kernel, f"tensorize `{var}`", "it is no loop of two iterations over one statement, or sums")
+    if outer is not None and (outer.extent != 2 or outer.body != (loop,)):
+        raise refuse(kernel, f"tensorize `{var}`", f"`{around}` is no loop of two iterations over it")
     if outer is None:
-        return replace_loop(kernel, var, lambda old: (_word_statement(kernel, old.body[0], var),))
+        return replace_loop(kernel, var, lambda old: tuple(_word_statement(kernel, stmt, var) for stmt in old.body))
     halves = [substitute(loop.body, {around: Affine.of(i)}) for i in range(2)]
-    return replace_loop(kernel, around, lambda _: tuple(_word_statement(kernel, half[0], var) for half in halves))
+    words = tuple(_word_statement(kernel, stmt, var) for half in halves for stmt in half)
+    return replace_loop(kernel, around, lambda _: words)
 
 
 def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:

@@ -1,0 +1,117 @@
+"""The pointers through which the words of a block are loaded, at constant distances.
+
+Where the loop around the block does nothing else with its variable, the pointers move and the variable goes away: the
+inner loop needs no register but for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tinyir.backends.cortex_m7.cnames import C_TYPES, affine, identifier
+from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.loops.affine import Affine, flatten
+from tinyir.loops.ir import Body, For, Index, Let, Load, Param, Set, exprs_of, subexprs
+
+REACH = 4095
+"""Bytes that an LDR reaches behind its pointer."""
+
+
+def is_walk(loop: For) -> bool:
+    """Whether a loop over plain statements uses its variable for nothing but to load words, each into a local."""
+    moved = False
+    for stmt in loop.body:
+        if not isinstance(stmt, (Let, Set)):
+            return False
+        is_word = isinstance(stmt, Let) and isinstance(stmt.value, Load) and stmt.value.ty.lanes > 1
+        for expr in (e for value in exprs_of(stmt) for e in subexprs(value)):
+            if isinstance(expr, Index) and expr.at.coef(loop.var):
+                return False
+            if isinstance(expr, Load) and any(at.coef(loop.var) for at in expr.index):
+                if not is_word:
+                    return False
+                moved = True
+    return moved
+
+
+@dataclass
+class _Pointer:
+    """A pointer to the element `start` of a buffer, by `step` further on each time round; "" until it is declared."""
+
+    buffer: str
+    start: Affine
+    step: int
+    name: str = ""
+
+
+class Pointers:
+    """One pointer for each way through a buffer that words of a block take, and as many more as lie out of reach of
+    the first. `var` is the loop that they are moved on in, if any."""
+
+    def __init__(self, params: Mapping[str, Param], body: Body, fresh: Callable[[str], str], var: str = "") -> None:
+        self.params, self.fresh, self.var = params, fresh, var
+        places: dict[tuple[str, Affine], set[int]] = {}
+        for stmt in body:
+            if isinstance(stmt, Let) and isinstance(stmt.value, Load) and stmt.value.ty.lanes > 1:
+                at = self._place(stmt.value)
+                places.setdefault((stmt.value.buffer, at - at.const), set()).add(at.const)
+        self.pointers = {
+            key: [self._pointer(*key, start) for start in _covering(sorted(consts), self._reach(key[0]))]
+            for key, consts in places.items()
+        }
+
+    def _place(self, load: Load) -> Affine:
+        return flatten(load.index, self.params[load.buffer].shape)
+
+    def _reach(self, buffer: str) -> int:
+        return REACH // self.params[buffer].dtype.bytes
+
+    def _pointer(self, buffer: str, moving: Affine, start: int) -> _Pointer:
+        step = moving.coef(self.var) if self.var else 0
+        return _Pointer(buffer, moving - Affine.of(self.var or 0) * step + start, step)
+
+    def declared(self, load: Load, c: CWriter) -> tuple[str, int]:
+        """The pointer for a word and how many bytes behind it the word lies; declared here if it is not yet."""
+        at = self._place(load)
+        here = [p for p in self.pointers[load.buffer, at - at.const] if p.start.const <= at.const]
+        pointer = here[-1]
+        if not pointer.name:
+            self._declare(pointer, c)
+        return pointer.name, (at.const - pointer.start.const) * self.params[load.buffer].dtype.bytes
+
+    def declare(self, c: CWriter) -> None:
+        """Declare all of them."""
+        for pointer in self._all():
+            self._declare(pointer, c)
+
+    def _declare(self, pointer: _Pointer, c: CWriter) -> None:
+        pointer.name = self.fresh(f"{identifier(pointer.buffer)}_at")
+        const = "" if pointer.step else "const "
+        element = f"&{identifier(pointer.buffer)}[{affine(pointer.start)}]"
+        c.line(f"{self._type(pointer)} *{const}{pointer.name} = {element};")
+
+    def _all(self) -> list[_Pointer]:
+        return [pointer for pointers in self.pointers.values() for pointer in pointers]
+
+    def _type(self, pointer: _Pointer) -> str:
+        param = self.params[pointer.buffer]
+        return f"{'const ' if param.role in ('in', 'const') else ''}{C_TYPES[param.dtype]}"
+
+    @property
+    def steps(self) -> list[tuple[str, int]]:
+        """The pointers that move and by how many elements, once all are declared."""
+        return [(pointer.name, pointer.step) for pointer in self._all() if pointer.step]
+
+    def type_of(self, name: str) -> str:
+        """What the pointer called `name` points to."""
+        return next(self._type(pointer) for pointer in self._all() if pointer.name == name)
+
+
+def _covering(places: list[int], reach: int) -> list[int]:
+    """The fewest of the sorted `places` from which all are in reach."""
+    starts: list[int] = []
+    for place in places:
+        if not starts or place - starts[-1] > reach:
+            starts.append(place)
+    return starts

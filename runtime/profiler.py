@@ -1,0 +1,107 @@
+"""What a program costs on a Cortex-M7, op by op: instructions counted on the emulator, priced by `tinyir.machine`.
+
+Code and data are taken to be in memory without wait states: caches that always hit, or tightly coupled memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tinyir.machine import OpClass
+from tinyir.runtime.elf import Elf
+from tinyir.runtime.m7 import M7Program
+from tinyir.runtime.pricing import PricedBlock, price
+from tinyir.runtime.program import Inputs, OpInfo, RunResult
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Executed instructions, in total and by class, and the cycles they take."""
+
+    instructions: int
+    cycles: float
+    classes: dict[OpClass, int]
+
+
+class Flash(NamedTuple):
+    """Bytes of flash of an op: the instructions of its kernel, and the constants that only it has."""
+
+    code: int
+    constants: int
+
+
+@dataclass(frozen=True)
+class OpProfile:
+    """One op of the program. What precedes the first kernel counts to op 0."""
+
+    op: OpInfo
+    tally: Tally
+    flash: Flash
+    blocks: tuple[PricedBlock, ...] = field(repr=False)
+
+    def hot_blocks(self, share: float) -> list[PricedBlock]:
+        """The blocks that together take `share` of the op's cycles, most expensive first."""
+        found: list[PricedBlock] = []
+        left = share * self.tally.cycles
+        for block in sorted(self.blocks, key=lambda priced: -sum(priced.cycles)):
+            if left <= 0:
+                break
+            found.append(block)
+            left -= sum(block.cycles)
+        return found
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one run of a program cost. The tallies of the ops add up to the total, and so do those of the functions."""
+
+    result: RunResult = field(repr=False)
+    total: Tally
+    ops: tuple[OpProfile, ...]
+    functions: dict[str, Tally]
+
+
+def profile(program: M7Program, inputs: Inputs) -> Profile:
+    """Run the program once on `inputs` and price what it executed.
+
+    Raises EmulatorError and UsageError as `M7Program.run` does, ToolError without capstone.
+    """
+    result = program.run(inputs, count=True, checks="full")
+    assert result.trace is not None
+    priced = price(result.trace, program.elf.loaded)
+    by_function: dict[str, list[PricedBlock]] = {}
+    for one in priced:
+        by_function.setdefault(program.elf.describe(one.block.address).partition("+")[0], []).append(one)
+    functions = {name: _tally(blocks) for name, blocks in by_function.items()}
+    return Profile(result, _tally(priced), tuple(_ops(program, priced)), functions)
+
+
+def _ops(program: M7Program, priced: list[PricedBlock]) -> Iterable[OpProfile]:
+    flash = _flash(program.elf, [op.function for op in program.info.ops])
+    for op in program.info.ops:
+        blocks = tuple(one for one in priced if one.block.op == op.index)
+        yield OpProfile(op, _tally(blocks), flash[op.function], blocks)
+
+
+def _tally(blocks: Iterable[PricedBlock]) -> Tally:
+    instructions, cycles = 0, 0.0
+    classes = dict.fromkeys(OpClass, 0)
+    for block, code, spent in blocks:
+        instructions += block.count * block.instructions
+        cycles += sum(spent)
+        for instr in code:
+            classes[instr.opclass] += block.count
+    return Tally(instructions, cycles, classes)
+
+
+def _flash(elf: Elf, functions: list[str]) -> dict[str, Flash]:
+    """By the names in C: the constants of kernel `net_conv_1` are called `net_conv_1_w` and so on."""
+    constants = dict.fromkeys(functions, 0)
+    for name, span in elf.objects.items():
+        owners = [function for function in functions if name.startswith(f"{function}_")]
+        if owners:
+            constants[max(owners, key=len)] += span.end - span.begin
+    spans = {function: elf.functions[function] for function in functions}
+    return {name: Flash(span.end - span.begin, constants[name]) for name, span in spans.items()}

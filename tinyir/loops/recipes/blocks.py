@@ -1,0 +1,114 @@
+"""Register blocks: two output channels by up to three pixels, their products summed by SMLAD.
+
+The weights of two channels are interleaved so that one word serves both: SXTB16 unpacks two taps of the first, SXTB16
+with ROR #8 the same two of the second. The image lies in scratch as int16, in the order in which the words come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinyir.loops.ir import Cond, For, Kernel, all_exprs, loops_of
+from tinyir.loops.schedule import (
+    ScheduleError,
+    collapse,
+    flatten,
+    jam,
+    order,
+    pack,
+    peel,
+    reorder,
+    share,
+    simplify,
+    split,
+    tensorize,
+    unroll,
+)
+
+PIXELS = 3
+"""Pixels in a block: with two channels six sums, two pointers and what is under way fit 14 registers."""
+
+UNROLLED_WORDS = 4
+"""Loops over at most so many words of weights are written out; longer ones go on by two."""
+
+
+def require(condition: bool, reason: str) -> None:
+    """Give a recipe up."""
+    if not condition:
+        raise ScheduleError(reason)
+
+
+def loops(kernel: Kernel) -> dict[str, For]:
+    """Every loop by its variable."""
+    return loops_of(kernel.body)
+
+
+def has_guards(kernel: Kernel) -> bool:
+    return any(isinstance(e, Cond) for e in all_exprs(kernel.body))
+
+
+def finish(kernel: Kernel) -> Kernel:
+    """What every recipe ends with."""
+    return order(share(collapse(simplify(kernel))), "all")
+
+
+def block_size(extent: int, *preferred: int) -> int:
+    """The first of `preferred` that divides `extent`, else 1."""
+    return next((n for n in preferred if extent % n == 0), 1)
+
+
+def by_fours(kernel: Kernel, var: str) -> Kernel:
+    """A loop as words of four elements, the two halves of a word as SXTB16 unpacks them: var = 4*varo + 2*varb + vara,
+    with varb innermost."""
+    kernel = split(kernel, var, 4, f"{var}o", f"{var}4")
+    kernel = split(kernel, f"{var}4", 2, f"{var}b", f"{var}a")
+    return reorder(kernel, f"{var}a", f"{var}b")
+
+
+def interleave_channels(kernel: Kernel, channel: str, *inner: str) -> Kernel:
+    """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them. Where
+    the channels are odd in number each is alone: its words hold neighbours in turn, the last two loops exchanged."""
+    pair = block_size(loops(kernel)[channel].extent, 2)
+    kernel = split(kernel, channel, pair, f"{channel}o", f"{channel}i")
+    inner = inner if pair == 2 else (*inner[:-2], inner[-1], inner[-2])
+    return flatten(pack(kernel, "weights", f"{channel}o", *inner, f"{channel}i"), "weights", 1)
+
+
+def parts_of(kernel: Kernel, pixel: str) -> tuple[Kernel, list[tuple[str, str, int]]]:
+    """The loop over pixels in parts of blocks, what does not fill a block apart: for each part its loop, what the
+    names inside end with, and its pixels per block."""
+    extent = loops(kernel)[pixel].extent
+    rest = extent % PIXELS
+    if rest == 0 or extent < PIXELS:
+        return kernel, [(pixel, "", min(extent, PIXELS))]
+    if extent == 4:
+        return kernel, [(pixel, "", 2)]
+    tail = f"{pixel}_rest"
+    return peel(kernel, pixel, extent - rest, tail), [(pixel, "", PIXELS), (tail, f"_{tail}", rest)]
+
+
+def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: Sequence[str]) -> Kernel:
+    """Sums for a pair of channels and `size` pixels side by side, in instructions (see `channel_blocks`)."""
+    kernel = split(kernel, pixel, size, f"{pixel}o", f"{pixel}i")
+    kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
+    return channel_blocks(kernel, [channel, f"{pixel}i"], words)
+
+
+def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str]) -> Kernel:
+    """The sums over the loops `side` side by side; the innermost of the loops `words` becomes instructions, the others
+    but the outermost are written out."""
+    for var in side:
+        kernel = jam(kernel, var)
+    kernel = tensorize(kernel, words[-1])
+    for var in words[1:-1]:
+        kernel = unroll(kernel, var)
+    return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2)
+
+
+def go_on_by(kernel: Kernel, var: str, per_word: int) -> Kernel:
+    """Write a short loop out, or some iterations of a long one; `per_word` iterations use up a word of weights."""
+    extent = loops(kernel)[var].extent
+    if extent <= UNROLLED_WORDS * per_word:
+        return unroll(kernel, var)
+    by = block_size(extent, *(n * per_word for n in (2, 1)), 3, 2)
+    return unroll(split(kernel, var, by, f"{var}n", f"{var}m"), f"{var}m") if by > 1 else kernel

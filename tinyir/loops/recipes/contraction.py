@@ -1,0 +1,109 @@
+"""Dense layers and convolutions: matrix products of widened rows of the image with interleaved weights."""
+
+from __future__ import annotations
+
+from tinyir.ir.types import DType
+from tinyir.loops.ir import Kernel
+from tinyir.loops.recipes.blocks import (
+    block_size,
+    by_fours,
+    channel_blocks,
+    finish,
+    has_guards,
+    interleave_channels,
+    loops,
+    parts_of,
+    register_block,
+    require,
+)
+from tinyir.loops.recipes.staging import copy_by_rows, flat_tensors, one_pixel_loop, staged_rows, widen_by_words
+from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage
+
+STAGED_BYTES = 2048
+"""Scratch for the pixels of one tile of a 1x1 convolution. The weights are read anew for every tile."""
+
+
+def dense(kernel: Kernel) -> Kernel:
+    """The input is widened once; then four rows of weights at a time meet it."""
+    nest, x = loops(kernel), kernel.param("x")
+    require({"o", "i"} <= nest.keys() and "n" not in nest and x.dtype is DType.I8, "no row of int8")
+    depth, rows = x.shape[-1], block_size(nest["o"].extent, 4, 2)
+    kernel = stage(flatten(kernel, "x", 0), "x", "all", "xs", "i16")
+    kernel, words = sum_in_words(kernel, "i", depth, "o")
+    kernel = interleave_channels(kernel, "o", *words)
+    kernel = split(kernel, "oo", rows // 2, "or", "op") if rows > 2 else kernel
+    kernel = widen_by_words(kernel, "xs", "xs_0") if depth % 4 == 0 else kernel
+    return finish(channel_blocks(kernel, ["oi", "op"] if rows > 2 else ["oi"], words))
+
+
+def sum_in_words(kernel: Kernel, var: str, extent: int, channel: str) -> tuple[Kernel, list[str]]:
+    """The innermost loop `var` of a sum in words of weights: of four elements if `extent`, what lies side by side in
+    the image, is a multiple of that, else of pairs. Returns the loops that `var` has become, outermost first.
+
+    A single channel has words of its own, always of four.
+    """
+    if extent % 4 == 0:
+        return by_fours(kernel, var), [f"{var}o", f"{var}a", f"{var}b"]
+    if loops(kernel)[channel].extent % 2 == 0:
+        return split(pad_sum(kernel, var, 2), var, 2, f"{var}a", f"{var}b"), [f"{var}a", f"{var}b"]
+    kernel = split(pad_sum(kernel, var, 4), var, 4, f"{var}o", f"{var}4")
+    return split(kernel, f"{var}4", 2, f"{var}a", f"{var}b"), [f"{var}o", f"{var}a", f"{var}b"]
+
+
+def pointwise(kernel: Kernel) -> Kernel:
+    """A 1x1 convolution: tiles of pixels are widened into scratch, then blocks of them meet pairs of channels."""
+    nest, x = loops(kernel), kernel.param("x")
+    require(not {"kh", "kw"} & nest.keys() and {"c", "ic"} <= nest.keys(), "no 1x1 convolution")
+    require(x.dtype is DType.I8 and not has_guards(kernel), "no rows of int8")
+    depth = x.shape[-1]
+    require(depth % 4 == 0, "rows that are not whole words")
+    kernel, pixel = one_pixel_loop(kernel)
+    kernel, words = sum_in_words(kernel, "ic", depth, "c")
+    kernel = interleave_channels(kernel, "c", *words)
+    if not pixel:
+        kernel = stage(flat_tensors(kernel), "x", "all", "xs", "i16")
+        return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words))
+    kernel, parts = parts_of(kernel, pixel)
+    for var, end, size in parts:
+        kernel = tiled(kernel, var, end, size, depth, words)
+    return finish(kernel)
+
+
+def tiled(kernel: Kernel, pixel: str, end: str, size: int, depth: int, words: list[str]) -> Kernel:
+    """One part of the pixels of a 1x1 convolution in tiles of blocks of `size`."""
+    extent, staged = loops(kernel)[pixel].extent, f"xs{end}"
+    fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= STAGED_BYTES]
+    kernel = split(kernel, pixel, max(fits, default=size), f"{pixel}t", f"{pixel}p")
+    kernel = stage(kernel, "x", f"{pixel}t", staged, "i16")
+    kernel = widen_by_words(kernel, staged, f"{staged}_0")
+    kernel = reorder(kernel, f"co{end}", f"{pixel}p", f"ci{end}")
+    return register_block(kernel, f"ci{end}", f"{pixel}p", size, [f"{w}{end}" for w in words])
+
+
+def convolution(kernel: Kernel) -> Kernel:
+    """The rows under a row of windows are widened to int16 in scratch, padding included; then each row of a window is
+    one run of products."""
+    nest, x = loops(kernel), kernel.param("x")
+    require({"h", "c"} <= nest.keys() and x.dtype is DType.I8, "no int8 image")
+    depth = x.shape[-1]
+    kernel = staged_rows(kernel)
+    if depth % 4 == 0:
+        kernel = flatten(flatten(kernel, "xs", len(kernel.param("xs").shape) - 2), "weights", 2)
+        kernel, run = (fuse(kernel, "kw", "ic", "k"), "k") if "kw" in nest else (kernel, "ic")
+        kernel, words = sum_in_words(kernel, run, depth, "c")
+        kernel = interleave_channels(kernel, "c", *(["kh"] if "kh" in nest else []), *words)
+        kernel, copy = copy_by_rows(kernel)
+        kernel = widen_by_words(kernel, "xs", copy)
+    else:
+        taps = [v for v in ("kh", "kw", "ic") if v in nest]
+        require(bool(taps), "nothing to sum")
+        kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
+        kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
+        words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
+    if "w" not in nest:
+        return finish(channel_blocks(kernel, ["ci"], words))
+    kernel, parts = parts_of(kernel, "w")
+    for var, end, size in parts:
+        kernel = reorder(kernel, f"co{end}", var, f"ci{end}")
+        kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words])
+    return finish(kernel)

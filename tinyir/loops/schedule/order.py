@@ -1,0 +1,276 @@
+"""The order of instructions: a list scheduler over straight-line code, with the cycle model as its judge.
+
+The core issues in order, two instructions a cycle at best, so the order in which a body stands is what it costs. The
+C compiler keeps it: the helpers for these instructions are volatile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from tinyir.loops.affine import flatten
+from tinyir.loops.analysis import assigned_locals
+from tinyir.loops.ir import (
+    Body,
+    Call,
+    Expr,
+    For,
+    Kernel,
+    Let,
+    Load,
+    Local,
+    Set,
+    Stmt,
+    exprs_of,
+    map_expr,
+    subexprs,
+)
+from tinyir.loops.schedule.core import find, fresh, names_of, primitive, replace_loop
+from tinyir.machine import MachineInstr, cost, make
+
+REGISTERS = 14
+"""r0 to r12 and lr; the stack pointer and the program counter are taken."""
+
+LEADS = range(2, 8)
+"""How many loads and unpackings stand before the first product, to be tried."""
+
+LATENCIES = ((2, 1, 2), (2, 1, 3), (2, 2, 2), (3, 1, 2), (3, 2, 3), (4, 2, 3))
+"""Products from a load to the product, from an unpacking to the product, and from a load to its unpacking, to be tried."""
+
+
+@primitive
+def order(kernel: Kernel, var: str) -> Kernel:
+    """Each instruction in the body of the loop `var` as a statement of its own, runs of them in the order that costs
+    the fewest cycles with the registers there are. With `var` = "all", every innermost body.
+
+    acc0 = smlad(a, sxtb16(w)); acc1 = ...  ->  let w0 = w[..]; let w1 = w[.. + 4]; let p = sxtb16(w0); acc0 = smlad(a, p)
+    """
+    taken = names_of(kernel)
+    for name in _innermost(kernel.body) if var == "all" else [find(kernel, var).var]:
+        kernel = replace_loop(kernel, name, lambda loop: (replace(loop, body=_ordered(kernel, loop, taken)),))
+    return kernel
+
+
+def _innermost(body: Body) -> list[str]:
+    """The loops that hold no loop."""
+    found = []
+    for stmt in body:
+        if isinstance(stmt, For):
+            inner = _innermost(stmt.body)
+            found += inner or [stmt.var]
+    return found
+
+
+def _ordered(kernel: Kernel, loop: For, taken: set[str]) -> Body:
+    """The body of a loop with its runs of instructions in order."""
+    atoms = [atom for stmt in loop.body for atom in _atoms(stmt, taken)]
+    whole = all(_is_instruction(stmt) for stmt in atoms)
+    result: list[Stmt] = []
+    run: list[Stmt] = []
+    for stmt in (*atoms, None):
+        if stmt is not None and _is_instruction(stmt):
+            run.append(stmt)
+            continue
+        result += _best_order(kernel, run, loop.var if whole else "")
+        run = []
+        if stmt is not None:
+            result.append(stmt)
+    return tuple(result)
+
+
+# -- statements as instructions ---------------------------------------------------------------------------------------
+
+PACKS = ("sxtb16", "sxtb16_ror8")
+MACS = ("smlad", "smlabb", "smlabt", "smlatb", "smlatt")
+
+
+def _atoms(stmt: Stmt, taken: set[str]) -> Iterator[Stmt]:
+    """A statement with every instruction inside its value bound to a local first."""
+    if not isinstance(stmt, (Let, Set)) or not _holds_instructions(stmt.value):
+        yield stmt
+        return
+    before: list[Stmt] = []
+
+    def bind(expr: Expr) -> Expr:
+        if expr is not stmt.value and _is_word(expr):
+            hint = expr.buffer if isinstance(expr, Load) else getattr(expr, "name", "t")
+            name = fresh(taken, hint)
+            before.append(Let(name, expr))
+            return Local(name, expr.ty)
+        return expr
+
+    value = _map_below(stmt.value, bind)
+    yield from before
+    yield replace(stmt, value=value)
+
+
+def _map_below(expr: Expr, f: object) -> Expr:
+    """`map_expr` that leaves the root to itself."""
+    assert callable(f)
+    if isinstance(expr, Call):
+        return Call(expr.name, tuple(map_expr(a, f) for a in expr.args), expr.ty)
+    return expr
+
+
+def _is_word(expr: Expr) -> bool:
+    return (isinstance(expr, Load) and expr.ty.lanes > 1) or (isinstance(expr, Call) and expr.name in PACKS + MACS)
+
+
+def _holds_instructions(expr: Expr) -> bool:
+    return isinstance(expr, Call) and expr.name in PACKS + MACS
+
+
+def _is_instruction(stmt: Stmt) -> bool:
+    """Whether a statement is one instruction of the kind that is ordered."""
+    match stmt:
+        case Let(value=Load(ty=ty)):
+            return ty.lanes > 1
+        case Let(value=Call(name=name, args=args)):
+            return name in PACKS and all(isinstance(a, Local) for a in args)
+        case Set(value=Call(name=name, args=args)):
+            return name in MACS and all(isinstance(a, Local) for a in args)
+    return False
+
+
+@dataclass(frozen=True)
+class _Node:
+    """An instruction of a run: what it costs, the nodes it waits for, and how many wait for its result."""
+
+    instr: MachineInstr
+    waits: tuple[int, ...]
+    is_value: bool
+
+
+def _best_order(kernel: Kernel, run: Sequence[Stmt], var: str) -> list[Stmt]:
+    """A run in the best order found. `var` is the loop whose whole body the run is, if it is one."""
+    if len(run) < 3:
+        return list(run)
+    shapes = {p.name: p.shape for p in kernel.params}
+    nodes, bases = _nodes(kernel, run, shapes)
+    sums = len(assigned_locals(tuple(run)))
+    room = max(3, REGISTERS - sums - bases)
+    return [run[i] for i in _schedule(nodes, room, bases if var else 0)]
+
+
+def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[_Node, ...], int]:
+    """The instructions of a run under names that depend on nothing but its shape, and how many pointers it needs."""
+    names: dict[str, str] = {}
+    made: dict[str, int] = {}
+    bases: dict[tuple[object, ...], str] = {}
+
+    def reg(name: str) -> str:
+        return names.setdefault(name, f"r{len(names)}")
+
+    nodes = []
+    for i, stmt in enumerate(run):
+        assert isinstance(stmt, (Let, Set))
+        used = [e.name for value in exprs_of(stmt) for e in subexprs(value) if isinstance(e, Local)]
+        waits = tuple(sorted({made[n] for n in used if n in made}))
+        match stmt:
+            case Let(name=name, value=Load(buffer=buffer, index=index)):
+                at = flatten(index, shapes[buffer])
+                size = kernel.param(buffer).dtype.bytes
+                base = bases.setdefault((buffer, at.terms), f"p{len(bases)}")
+                instr = make.load(reg(name), base, offset=at.const * size)
+            case Let(name=name, value=Call(args=(Local(name=word),))):
+                instr = make.pack(reg(name), reg(word))
+            case Set(name=name, value=Call(args=(Local(name=a), Local(name=b), _))):
+                instr = make.mac(reg(name), reg(a), reg(b))
+            case _:
+                raise AssertionError(f"{stmt} is no instruction")
+        made[stmt.name] = i
+        nodes.append(_Node(instr, waits, isinstance(stmt, Let)))
+    return tuple(nodes), len(bases)
+
+
+# -- the scheduler ----------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=512)
+def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, ...]:
+    """The best order found, as positions in `nodes`. `pointers` of a loop are moved on at its end; 0 for no loop.
+
+    The products are the backbone: one a cycle is what the core can do. Everything else is threaded between them, one
+    beside each, in the order in which the products need it.
+    """
+    macs = [i for i, node in enumerate(nodes) if not node.is_value]
+    found = {tuple(range(len(nodes)))}
+    for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
+        for latencies in LATENCIES:
+            others = _by_deadline(nodes, products, latencies)
+            found |= {_zipped(nodes, products, others, lead, room) for lead in LEADS}
+    return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
+
+
+def _operands(nodes: tuple[_Node, ...], i: int) -> tuple[list[int], list[int]]:
+    """What a product works on, so that those that share a word and a load stand together."""
+    values = [j for j in nodes[i].waits if nodes[j].is_value]
+    words = [w for j in values for w in nodes[j].waits]
+    return words, [j for j in values if not nodes[j].waits]
+
+
+def _by_deadline(nodes: tuple[_Node, ...], products: Sequence[int], latencies: tuple[int, int, int]) -> list[int]:
+    """The loads and unpackings, the one that is needed first first; one product takes one unit of time."""
+    load_to_product, pack_to_product, load_to_pack = latencies
+    deadline = {product: time for time, product in enumerate(products)}
+    users = _users(nodes)
+    for i in reversed(range(len(nodes))):
+        if not nodes[i].is_value:
+            continue
+        is_load = not nodes[i].waits
+        to_product = load_to_product if is_load else pack_to_product
+        times = [deadline[u] - (load_to_pack if nodes[u].is_value else to_product) for u in users[i]]
+        deadline[i] = min(times, default=len(products))
+    return sorted((i for i in deadline if nodes[i].is_value), key=lambda i: (deadline[i], i))
+
+
+def _users(nodes: tuple[_Node, ...]) -> list[list[int]]:
+    users: list[list[int]] = [[] for _ in nodes]
+    for i, node in enumerate(nodes):
+        for j in node.waits:
+            users[j].append(i)
+    return users
+
+
+def _zipped(
+    nodes: tuple[_Node, ...], products: Sequence[int], others: Sequence[int], lead: int, room: int
+) -> tuple[int, ...]:
+    """`products` and `others` in turn, the first product after `lead` others; at most `room` values alive at a time,
+    unless a product waits for one more."""
+    uses = [len(users) for users in _users(nodes)]
+    order: list[int] = []
+    done: set[int] = set()
+    alive = 0
+
+    def growth(i: int) -> int:
+        return int(nodes[i].is_value) - sum(1 for j in nodes[i].waits if nodes[j].is_value and uses[j] == 1)
+
+    def put(i: int) -> None:
+        nonlocal alive
+        alive += growth(i)
+        for j in nodes[i].waits:
+            uses[j] -= 1
+        order.append(i)
+        done.add(i)
+
+    left, waiting = list(reversed(others)), list(reversed(products))
+    while left or waiting:
+        before = len(order)
+        stuck = not waiting or not done.issuperset(nodes[waiting[-1]].waits)
+        if left and (stuck or alive + growth(left[-1]) <= room):
+            put(left.pop())
+        led = len(others) - len(left) >= lead or not left or len(order) == before
+        if waiting and led and done.issuperset(nodes[waiting[-1]].waits):
+            put(waiting.pop())
+    return tuple(order)
+
+
+def _price(nodes: tuple[_Node, ...], order: Sequence[int], pointers: int) -> float:
+    """Cycles of an order; of a loop with its pointers, its end and its branch."""
+    code = [nodes[i].instr for i in order]
+    if not pointers:
+        return cost(code)
+    moves = [make.narrow(make.add(f"p{i}", f"p{i}")) for i in range(pointers)]
+    return cost([*code, *moves, make.narrow(make.compare("p0", "end")), make.narrow(make.branch())], loop=True)
