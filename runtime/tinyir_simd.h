@@ -150,6 +150,12 @@ static inline int32_t tinyir_ssat8(int32_t x)
 #endif
 }
 
+/* x >> n limited to -128..127: one instruction where n is a constant. */
+static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)
+{
+    return tinyir_ssat8(x >> n);
+}
+
 static inline int32_t tinyir_min(int32_t a, int32_t b)
 {
     return a < b ? a : b;
@@ -166,17 +172,30 @@ static inline int32_t tinyir_shift_left(int32_t x, int32_t n)
     return (int32_t)((uint32_t)x << n);
 }
 
-/* The requantised value, not clamped: (hi32(4 * acc * multiplier) + addend) >> shift, for |acc| < 2^29. */
-static inline int32_t tinyir_requant(int32_t acc, int32_t multiplier, int32_t addend, int32_t shift)
+/* The upper word of a * b, plus addend. GCC has neither an intrinsic for SMMLA nor a pattern that makes one. */
+static inline int32_t tinyir_smmla(int32_t a, int32_t b, int32_t addend)
 {
-    const int64_t product = (int64_t)(acc * 4) * multiplier;
-    return ((int32_t)(product >> 32) + addend) >> shift;
+#if defined(__ARM_FEATURE_DSP) && !defined(__clang__)
+    int32_t sum;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    return sum;
+#else
+    const uint64_t product = (uint64_t)((int64_t)a * b);
+    return (int32_t)((uint32_t)addend + (uint32_t)(product >> 32));
+#endif
 }
 
-/* The same with the first rounding's nudge, which has the sign of acc. */
-static inline int32_t tinyir_requant_signed(int32_t acc, int32_t multiplier, int32_t addend, int32_t shift)
+/* round(a * b / 2^32), ties upward, plus addend. */
+static inline int32_t tinyir_smmlar(int32_t a, int32_t b, int32_t addend)
 {
-    return tinyir_requant(acc, multiplier, addend + ((acc >> 31) | 1), shift);
+#if defined(__ARM_FEATURE_DSP) && !defined(__clang__)
+    int32_t sum;
+    __asm__("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    return sum;
+#else
+    const uint64_t product = (uint64_t)((int64_t)a * b) + 0x80000000u;
+    return (int32_t)((uint32_t)addend + (uint32_t)(product >> 32));
+#endif
 }
 
 /* round(a * b / 2^31), ties upward; saturates. */

@@ -25,7 +25,7 @@ COMPILERS: dict[str, tuple[str, ...]] = {
     "zig": (*ZIG_CC, *M7.flags("zig")),
 }
 HARD_NAMES = ("my model", "3d", "int", "class", "_Reserved", "", "模型", "²", "stdint", "arm_acle", "INT8", "tinyir")
-HARD_TENSORS = ("int", "for", "run", "input0", "MACS", "ssat8", "requant", "é", "t", "MAX")
+HARD_TENSORS = ("int", "for", "run", "input0", "MACS", "ssat8", "smmla", "é", "t", "MAX")
 
 
 def needs(tool: str) -> None:

@@ -7,6 +7,7 @@ import itertools
 import math
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,8 @@ COUNT = 400
 # -- definitions ------------------------------------------------------------------------------------------------------
 
 
-def requant(acc: int, multiplier: int, addend: int, shift: int) -> int:
-    return (((4 * acc * multiplier) >> 32) + addend) >> shift
-
-
-def requant_signed(acc: int, multiplier: int, addend: int, shift: int) -> int:
-    return requant(acc, multiplier, addend + (-1 if acc < 0 else 1), shift)
+def high_word(a: int, b: int, nudge: int) -> int:
+    return math.floor(Fraction(a * b + nudge, 2**32))
 
 
 def round_away(x: Any) -> int:
@@ -65,8 +62,9 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "sxtb16": lambda w: (w[0], w[2]),
     "sxtb16_ror8": lambda w: (w[1], w[3]),
     "ssat8": lambda x: sorted((-128, x, 127))[1],
-    "requant": requant,
-    "requant_signed": requant_signed,
+    "ssat_asr": lambda x, n: sorted((-128, x // 2**n, 127))[1],
+    "smmla": lambda a, b, addend: wrap(addend + high_word(a, b, 0)),
+    "smmlar": lambda a, b, addend: wrap(addend + high_word(a, b, 2**31)),
     "multiply_quantized": multiply_quantized,
     "multiply_quantized_single": multiply_quantized_single,
     "doubling_high_mul": doubling_high_mul,
@@ -106,14 +104,14 @@ FLOAT_EDGES = [
     math.inf, -math.inf, math.nan,
 ]  # fmt: skip
 
-ACC = (-(2**29) + 1, 2**29 - 1)
 MANTISSA = (2**30, INT32_MAX)
 ANY = (INT32_MIN, INT32_MAX)
 
 RANGES: dict[str, list[tuple[int, int]]] = {
     "ssat8": [ANY],
-    "requant": [ACC, MANTISSA, (-(2**29), 2**29), (1, 22)],
-    "requant_signed": [ACC, MANTISSA, (-(2**29), 2**29), (1, 22)],
+    "ssat_asr": [ANY, (0, 31)],
+    "smmla": [ANY, ANY, ANY],
+    "smmlar": [ANY, ANY, ANY],
     "multiply_quantized": [ANY, MANTISSA, (-31, 30)],
     "multiply_quantized_single": [ANY, MANTISSA, (-31, 30)],
     "doubling_high_mul": [ANY, ANY],

@@ -53,7 +53,7 @@ def test_a_group_becomes_a_call(check_pass: PassChecker) -> None:
                 for i in 2 {
                   acc = (acc + (i32(x[n, i]) * i32(weights[o, i])))
                 }
-                let requantize: i8 = i8(ssat8(requant_signed(acc, 1073741824, 8, 4)))
+                let requantize: i8 = i8(ssat_asr((smmlar((acc << 1), 1073741824, 4) + (acc >> 31)), 3))
                 y[n, o] = requantize
               }
             }

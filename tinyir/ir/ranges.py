@@ -5,16 +5,18 @@ from __future__ import annotations
 from functools import singledispatch
 
 import numpy as np
+import numpy.typing as npt
 
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D
-from tinyir.ir.ops.int_elementwise import Add, Mul, Rescale, Sub, Widen
+from tinyir.ir.ops.int_elementwise import Add, Clamp, Mul, Requantize, Rescale, Sub, Widen
 from tinyir.ir.ops.int_window import IntSum
 from tinyir.ir.semantics import rescale
 from tinyir.ir.types import DType
 
 Interval = tuple[int, int]
+Contraction = IntConv2D | IntDepthwiseConv2D | IntDense
 
 
 def value_range(value: Value) -> Interval:
@@ -37,7 +39,14 @@ def _range_of(op: Op) -> Interval | None:
 @_range_of.register(IntConv2D)
 @_range_of.register(IntDepthwiseConv2D)
 @_range_of.register(IntDense)
-def _(op: IntConv2D | IntDepthwiseConv2D | IntDense) -> Interval | None:
+def _(op: Contraction) -> Interval | None:
+    bounds = _contraction_ranges(op)
+    return None if bounds is None else (int(bounds[0].min()), int(bounds[1].max()))
+
+
+def _contraction_ranges(op: Contraction) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:
+    """The least and the largest sum of each output channel: every tap at the end of its range that its weight asks
+    for. A tap may also be padding, or lie outside of the image and be left out."""
     weights = constant_of(op.w)
     if weights is None:
         return None
@@ -47,15 +56,34 @@ def _(op: IntConv2D | IntDepthwiseConv2D | IntDense) -> Interval | None:
     if bias is None:
         return None
     lo, hi = value_range(op.x)
+    padding = int(op.attrs.get("pad_value", 0))
+    lo, hi = min(lo, padding, 0), max(hi, padding, 0)
     up, down = np.maximum(rows, 0).sum(axis=1), np.minimum(rows, 0).sum(axis=1)
-    least, most = up * min(lo, 0) + down * max(hi, 0) + bias, up * max(hi, 0) + down * min(lo, 0) + bias
-    return int(least.min()), int(most.max())
+    return up * lo + down * hi + bias, up * hi + down * lo + bias
+
+
+def channel_ranges(value: Value) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Bounds for each channel of a contraction's result, or one for all elements of any other value."""
+    op = value.outer.defining_op
+    bounds = _contraction_ranges(op) if isinstance(op, Contraction) else None
+    if bounds is None:
+        lo, hi = value_range(value)
+        return np.array([lo], np.int64), np.array([hi], np.int64)
+    least, most = DType.I32.limits
+    wraps = (bounds[0] < least) | (bounds[1] > most)
+    return np.where(wraps, least, bounds[0]), np.where(wraps, most, bounds[1])
 
 
 @_range_of.register
 def _(op: Widen) -> Interval:
     lo, hi = value_range(op.x)
     return lo + op.offset, hi + op.offset
+
+
+@_range_of.register(Requantize)
+@_range_of.register(Clamp)
+def _(op: Requantize | Clamp) -> Interval:
+    return op.lo, op.hi
 
 
 @_range_of.register

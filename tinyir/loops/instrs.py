@@ -42,12 +42,12 @@ def _smlad(a: tuple[int, int], b: tuple[int, int], acc: int) -> int:
     return wrap_i32(acc + a[0] * b[0] + a[1] * b[1])
 
 
-def _requant(acc: int, multiplier: int, addend: int, shift: int) -> int:
-    return ((((acc << 2) * multiplier) >> 32) + addend) >> shift
+def _smmla(nudge: int) -> Callable[[int, int, int], int]:
+    return lambda a, b, addend: wrap_i32(((a * b + nudge) >> 32) + addend)
 
 
-def _requant_signed(acc: int, multiplier: int, addend: int, shift: int) -> int:
-    return _requant(acc, multiplier, addend + (1 if acc >= 0 else -1), shift)
+def _saturated(x: int) -> int:
+    return min(max(x, -128), 127)
 
 
 def _i64(x: int) -> Any:
@@ -105,10 +105,11 @@ SMLATB = _instr("smlatb", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(a
 SMLATT = _instr("smlatt", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(acc + a[1] * b[1]))
 HALF_PRODUCTS = ((SMLABB, SMLABT), (SMLATB, SMLATT))
 """By the half of the first word, then of the second."""
-SSAT8 = _instr("ssat8", (I32,), I32, lambda x: min(max(x, -128), 127))
+SSAT8 = _instr("ssat8", (I32,), I32, _saturated)
+SSAT_ASR = _instr("ssat_asr", (I32, I32), I32, lambda x, n: _saturated(x >> n))
+SMMLA = _instr("smmla", (I32, I32, I32), I32, _smmla(0))
+SMMLAR = _instr("smmlar", (I32, I32, I32), I32, _smmla(1 << 31))
 
-REQUANT = _instr("requant", (I32, I32, I32, I32), I32, _requant)
-REQUANT_SIGNED = _instr("requant_signed", (I32, I32, I32, I32), I32, _requant_signed)
 MULTIPLY_QUANTIZED = _instr("multiply_quantized", (I32, I32, I32), I32, _multiply_quantized("double"))
 MULTIPLY_QUANTIZED_SINGLE = _instr("multiply_quantized_single", (I32, I32, I32), I32, _multiply_quantized("single"))
 DOUBLING_HIGH_MUL = _instr(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tinyir.ir.core import Op, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.types import TensorType
-from tinyir.loops.ir import Body, Expr, Kernel, Stmt
+from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt, exprs_of, subexprs
 from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
 from tinyir.loops.lower.context import Group, Lowering, Point, nest
 from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense
@@ -114,7 +114,7 @@ def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
     for op in tail:
         low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
     body += [low.store(v, point, low.env[v]) for v in low.group.outputs]
-    return tuple(body)
+    return _without_unread(body)
 
 
 def _elementwise_nest(low: Lowering, group: Group) -> Body:
@@ -125,7 +125,18 @@ def _elementwise_nest(low: Lowering, group: Group) -> Body:
     for op in group.ops:
         low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
     body += [low.store(v, point, low.env[v]) for v in group.outputs]
-    return nest(loops, tuple(body))
+    return nest(loops, _without_unread(body))
+
+
+def _without_unread(body: list[Stmt]) -> Body:
+    """The statements without locals that nothing reads: an op may be computed from what its operand was made of."""
+    kept: list[Stmt] = []
+    read: set[str] = set()
+    for stmt in reversed(body):
+        if not isinstance(stmt, Let) or stmt.name in read:
+            kept.append(stmt)
+            read |= {e.name for top in exprs_of(stmt) for e in subexprs(top) if isinstance(e, Local)}
+    return tuple(reversed(kept))
 
 
 def as_array(binding: Value | npt.NDArray[Any]) -> npt.NDArray[Any] | None:

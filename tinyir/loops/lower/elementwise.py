@@ -22,7 +22,7 @@ from tinyir.ir.types import DType
 from tinyir.loops.instrs import DIV, MAXF, MINF, MULTIPLY_QUANTIZED, MULTIPLY_QUANTIZED_SINGLE, ROUND_AWAY, SSAT8
 from tinyir.loops.ir import F32, I32, Bin, Cast, Const, Expr, Gather, Ty
 from tinyir.loops.lower.context import Lowering, Point
-from tinyir.loops.lower.requant import lower_requantize
+from tinyir.loops.lower.requant import lower_requantize, lower_sum_of_bytes
 
 __all__ = ["DIV", "clamp_expr", "element"]
 
@@ -71,9 +71,8 @@ def _(op: Rescale, low: Lowering, point: Point) -> Expr:
 
 @element.register
 def _(op: Requantize, low: Lowering, point: Point) -> Expr:
-    acc = _wide(low, op, op.acc, point)
-    scaled = lower_requantize(op, low, acc, point)
-    limits = DType.I32.limits
+    found = lower_sum_of_bytes(op, low, point)
+    scaled, limits = found or lower_requantize(op, low, _wide(low, op, op.acc, point), point)
     return Cast(clamp_expr(scaled, op.lo, op.hi, limits), Ty(op.type.storage))
 
 

@@ -1,86 +1,77 @@
-"""Requantisation at the price of a few instructions.
-
-With acc * M / 2^(31+s) to be rounded as gemmlowp does (double rounding; M in Q31, s >= 0 the right shift) and
-|acc| < 2^29, all constants move into the upper word of 4 * acc * M, and one SMMLA, one ASR and one SSAT do it:
-
-    q = (hi32(4 * acc * M) + 2^s + n + (zero_point << (s + 1))) >> (s + 1)
-
-n is the nudge of the first rounding: 0 for single rounding and for s = 0; else +1 for acc >= 0 and -1 for acc < 0.
-Where the clamp's lower end is the zero point (ReLU), a negative acc ends at the clamp with either nudge, so n = 1
-always. tests/loops/test_requant.py compares with gemmlowp's two roundings around every threshold.
-"""
+"""Requantisation at the price of a few instructions: LSL, SMMLA and SSAT where `staircase` proves that enough."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
 from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.int_elementwise import Requantize
-from tinyir.ir.quant import per_axis_values
-from tinyir.ir.ranges import value_range
-from tinyir.loops.instrs import MULTIPLY_QUANTIZED, MULTIPLY_QUANTIZED_SINGLE, REQUANT, REQUANT_SIGNED
-from tinyir.loops.ir import Bin, Const, Expr
+from tinyir.ir.ranges import Interval, channel_ranges
+from tinyir.ir.types import DType
+from tinyir.loops.instrs import MULTIPLY_QUANTIZED, MULTIPLY_QUANTIZED_SINGLE, SMMLA, SMMLAR, SSAT_ASR
+from tinyir.loops.ir import I32, Bin, Cast, Const, Expr
 from tinyir.loops.lower.context import Array, Lowering, Point
-
-ACC_LIMIT = 1 << 29
-SHIFT_LIMIT = 21
-"""The addend, with the zero point shifted to its place, must fit a word beside hi32(4 * acc * M)."""
+from tinyir.loops.lower.pairs import operands_of, pair_form
+from tinyir.loops.lower.staircase import Form, Wanted, cheapest
 
 
-@dataclass(frozen=True)
-class Form:
-    """Tables for one of the two short forms: per channel the multiplier, the addend and the shift."""
-
-    signed: bool
-    multiplier: Array
-    addend: Array
-    shift: Array
+def best_form(op: Requantize) -> Form | None:
+    """The cheapest proved formula of a requantisation to int8; None where only the definition will do."""
+    wanted = wanted_by(op)
+    return None if wanted is None else cheapest(wanted)
 
 
-def short_form(op: Requantize) -> Form | None:
-    """The short form of a requantisation, or None where its conditions do not hold."""
-    multipliers, exponents = constant_of(op.multiplier), constant_of(op.shift)
-    lo, hi = value_range(op.acc)
-    if multipliers is None or exponents is None or max(-lo, hi) >= ACC_LIMIT:
+def wanted_by(op: Requantize) -> Wanted | None:
+    """The op's constants and the ranges of its accumulators, for each channel."""
+    multiplier, exponent = constant_of(op.multiplier), constant_of(op.shift)
+    if multiplier is None or exponent is None or op.type.storage is not DType.I8:
         return None
-    count = max(multipliers.size, exponents.size)
-    pairs = zip(
-        per_axis_values(multipliers.reshape(-1).tolist(), count),
-        per_axis_values(exponents.reshape(-1).tolist(), count),
-        strict=True,
-    )
-    # A multiplier of 0 (a scale flushed to zero) may take any shift; 1 suits both nudges.
-    shifts = [(m, -e if m else 1) for m, e in pairs]
-    if any(not 0 <= s <= SHIFT_LIMIT for _, s in shifts):
-        return None
-    double = op.rounding == "double"
-    signed = double and op.lo != op.zero_point and lo < 0
-    if signed and any(s == 0 for _, s in shifts):
-        return None
-    nudge = [1 if double and not signed and s > 0 else 0 for _, s in shifts]
-    addends = [(1 << s) + n + (op.zero_point << (s + 1)) for (_, s), n in zip(shifts, nudge, strict=True)]
-    return Form(
-        signed,
-        np.array([m for m, _ in shifts], np.int32),
-        np.array(addends, np.int32),
-        np.array([s + 1 for _, s in shifts], np.int32),
-    )
+    columns = [np.asarray(c, np.int64).reshape(-1, 1) for c in (multiplier, exponent, *channel_ranges(op.acc))]
+    # Ranges by channel serve only factors that are by channel too.
+    count = max(columns[0].size, columns[1].size)
+    if columns[2].size > count:
+        columns[2:] = columns[2].min(keepdims=True), columns[3].max(keepdims=True)
+    scale, power, lo, hi = (np.broadcast_to(c, (count, 1)) for c in columns)
+    return Wanted(scale, power, lo, hi, op.zero_point, op.lo, op.hi, op.rounding)
 
 
-def lower_requantize(op: Requantize, low: Lowering, acc: Expr, point: Point) -> Expr:
-    """The scaled value with the zero point added, not yet clamped."""
-    form = short_form(op)
+def lower_requantize(op: Requantize, low: Lowering, acc: Expr, point: Point) -> tuple[Expr, Interval]:
+    """The scaled value with the zero point added, not yet clamped; and its limits. `acc` may be read twice."""
+    form = best_form(op)
     if form is None:
         instr = MULTIPLY_QUANTIZED if op.rounding == "double" else MULTIPLY_QUANTIZED_SINGLE
-        tables = (low.operand(op.multiplier, point), low.operand(op.shift, point))
-        scaled = instr(acc, *tables)
-        return Bin("+", scaled, Const(op.zero_point)) if op.zero_point else scaled
-    instr = REQUANT_SIGNED if form.signed else REQUANT
-    return instr(
-        acc,
-        low.channel_table(op.multiplier, form.multiplier, "multiplier", point),
-        low.channel_table(op.multiplier, form.addend, "addend", point),
-        low.channel_table(op.multiplier, form.shift, "shift", point),
-    )
+        scaled = instr(acc, low.operand(op.multiplier, point), low.operand(op.shift, point))
+        return (Bin("+", scaled, Const(op.zero_point)) if op.zero_point else scaled), DType.I32.limits
+    wanted = wanted_by(op)
+    assert wanted is not None
+    limits = int(form(wanted.lo).min()), int(form(wanted.hi).max())
+    like = op.multiplier if op.multiplier.type.elements >= op.shift.type.elements else op.shift
+
+    def table(column: Array, hint: str) -> Expr:
+        return low.channel_table(like, column.reshape(-1).astype(np.int32), hint, point)
+
+    total = _product(form, acc, table(form.multiplier, "multiplier"), table(form.addend, "addend"))
+    if not form.one_shift:
+        return Bin(">>", total, table(form.shift, "shift")), limits
+    least, most = DType.I8.limits
+    return SSAT_ASR(total, Const(int(form.shift[0, 0]))), (max(limits[0], least), min(limits[1], most))
+
+
+def _product(form: Form, acc: Expr, multiplier: Expr, addend: Expr) -> Expr:
+    """hi32((acc << left) * multiplier) + addend, with its roundings."""
+    shifted = Bin("<<", acc, Const(form.left)) if form.left else acc
+    total = (SMMLAR if form.rounded else SMMLA)(shifted, multiplier, addend)
+    return Bin("+", total, Bin(">>", acc, Const(31))) if form.signed else total
+
+
+def lower_sum_of_bytes(op: Requantize, low: Lowering, point: Point) -> tuple[Expr, Interval] | None:
+    """The same for a sum of two rescaled int8 values, straight from the two; None where there is no such form."""
+    sides = operands_of(op, low.group.ops)
+    form = pair_form(op, *sides) if sides is not None else None
+    if sides is None or form is None:
+        return None
+    x, y = (low.operand(side.value, point) for side in sides)
+    x, y = (v if v.ty == I32 else Cast(v, I32) for v in (x, y))
+    total = Bin("+", Bin("*", x, Const(form.x)), Const(form.addend))
+    total = Bin("+", Bin("*", y, Const(form.y)), total)
+    return SSAT_ASR(total, Const(form.shift)), DType.I8.limits

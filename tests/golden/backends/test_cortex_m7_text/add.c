@@ -11,12 +11,7 @@ static TINYIR_KERNEL void add_sum(
     int8_t *y)
 {
     for (int32_t i1 = 0; i1 < 6; i1++) {
-        const int32_t widen = (int32_t)x[i1] + (-3);
-        const int32_t rescale = tinyir_multiply_quantized(tinyir_shift_left(widen, 20), 1073741824, 0);
-        const int32_t widen1 = (int32_t)x1[i1] + 1;
-        const int32_t rescale1 = tinyir_multiply_quantized(tinyir_shift_left(widen1, 20), 1073741824, (-1));
-        const int32_t add = rescale + rescale1;
-        const int8_t requantize = (int8_t)tinyir_ssat8(tinyir_requant_signed(add, 1717986918, 7864320, 20));
+        const int8_t requantize = (int8_t)tinyir_ssat_asr(((int32_t)x1[i1] * 838861) + (((int32_t)x[i1] * 1677722) + 11534338), 21);
         y[i1] = requantize;
     }
 }

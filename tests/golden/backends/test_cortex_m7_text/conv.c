@@ -78,11 +78,29 @@ static inline int32_t tinyir_ssat8(int32_t x)
 #endif
 }
 
-/* The requantised value, not clamped: (hi32(4 * acc * multiplier) + addend) >> shift, for |acc| < 2^29. */
-static inline int32_t tinyir_requant(int32_t acc, int32_t multiplier, int32_t addend, int32_t shift)
+/* x >> n limited to -128..127: one instruction where n is a constant. */
+static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)
 {
-    const int64_t product = (int64_t)(acc * 4) * multiplier;
-    return ((int32_t)(product >> 32) + addend) >> shift;
+    return tinyir_ssat8(x >> n);
+}
+
+/* x * 2^n, modulo 2^32. */
+static inline int32_t tinyir_shift_left(int32_t x, int32_t n)
+{
+    return (int32_t)((uint32_t)x << n);
+}
+
+/* The upper word of a * b, plus addend. GCC has neither an intrinsic for SMMLA nor a pattern that makes one. */
+static inline int32_t tinyir_smmla(int32_t a, int32_t b, int32_t addend)
+{
+#if defined(__ARM_FEATURE_DSP) && !defined(__clang__)
+    int32_t sum;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    return sum;
+#else
+    const uint64_t product = (uint64_t)((int64_t)a * b);
+    return (int32_t)((uint32_t)addend + (uint32_t)(product >> 32));
+#endif
 }
 
 /* int.conv2d(1x4x4x2xi8 NHWC, 2x3x1x2xi8 OHWI, 2xi32 C) -> 1x2x4x2xi32 NHWC
@@ -132,10 +150,10 @@ static TINYIR_KERNEL void conv_c(
                 acc_1_0 = tinyir_smlad(xs_6, sxtb16_ror8_3, acc_1_0);
                 acc_1_1 = tinyir_smlad(xs_8, sxtb16_ror8_3, acc_1_1);
             }
-            const int8_t requantize_0_0 = (int8_t)tinyir_ssat8(tinyir_requant(acc_0_0, 1073741824, (-2039), 4));
-            const int8_t requantize_0_1 = (int8_t)tinyir_ssat8(tinyir_requant(acc_0_1, 1073741824, (-2039), 4));
-            const int8_t requantize_1_0 = (int8_t)tinyir_ssat8(tinyir_requant(acc_1_0, 1073741824, (-2039), 4));
-            const int8_t requantize_1_1 = (int8_t)tinyir_ssat8(tinyir_requant(acc_1_1, 1073741824, (-2039), 4));
+            const int8_t requantize_0_0 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_0, 18), 1073741824, (-133627904)), 20);
+            const int8_t requantize_0_1 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_1, 18), 1073741824, (-133627904)), 20);
+            const int8_t requantize_1_0 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_1_0, 18), 1073741824, (-133627904)), 20);
+            const int8_t requantize_1_1 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_1_1, 18), 1073741824, (-133627904)), 20);
             y[8 * h + 4 * wo] = requantize_0_0;
             y[8 * h + 4 * wo + 2] = requantize_0_1;
             y[8 * h + 4 * wo + 1] = requantize_1_0;

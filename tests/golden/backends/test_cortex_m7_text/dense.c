@@ -23,9 +23,9 @@ static TINYIR_KERNEL void dense_y(
     acc_0 = tinyir_smlad(sxtb16_ror8_1, tinyir_sxtb16_ror8(weights_1), acc_0);
     acc_1 = tinyir_smlad(sxtb16_ror8_1, tinyir_sxtb16_ror8(weights_2), acc_1);
     acc_2 = tinyir_smlad(sxtb16_ror8_1, tinyir_sxtb16_ror8(weights_3), acc_2);
-    const int8_t requantize_0 = (int8_t)tinyir_ssat8(tinyir_requant_signed(acc_0, 1431655765, 60, 3));
-    const int8_t requantize_1 = (int8_t)tinyir_ssat8(tinyir_requant_signed(acc_1, 1431655765, 60, 3));
-    const int8_t requantize_2 = (int8_t)tinyir_ssat8(tinyir_requant_signed(acc_2, 1431655765, 60, 3));
+    const int8_t requantize_0 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0, 18), 1431655766, 3932160), 19);
+    const int8_t requantize_1 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_1, 18), 1431655766, 3932160), 19);
+    const int8_t requantize_2 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_2, 18), 1431655766, 3932160), 19);
     y[0] = requantize_0;
     y[1] = requantize_1;
     y[2] = requantize_2;
