@@ -150,11 +150,18 @@ static inline int32_t tinyir_ssat8(int32_t x)
 #endif
 }
 
-/* x >> n limited to -128..127: one instruction where n is a constant. */
+/* x >> n limited to -128..127; n is a constant from 1 to 31. */
+#if defined(TINYIR_IN_ORDER)
+#define tinyir_ssat_asr(x, n) __extension__({ \
+    int32_t tinyir_limited; \
+    __asm__ volatile("ssat %0, #8, %1, asr %2" : "=r"(tinyir_limited) : "r"(x), "i"(n)); \
+    tinyir_limited; })
+#else
 static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)
 {
     return tinyir_ssat8(x >> n);
 }
+#endif
 
 static inline int32_t tinyir_min(int32_t a, int32_t b)
 {
@@ -172,12 +179,12 @@ static inline int32_t tinyir_shift_left(int32_t x, int32_t n)
     return (int32_t)((uint32_t)x << n);
 }
 
-/* The upper word of a * b, plus addend. GCC has neither an intrinsic for SMMLA nor a pattern that makes one. */
+/* The upper word of a * b, plus addend. */
 static inline int32_t tinyir_smmla(int32_t a, int32_t b, int32_t addend)
 {
-#if defined(__ARM_FEATURE_DSP) && !defined(__clang__)
+#if defined(TINYIR_IN_ORDER)
     int32_t sum;
-    __asm__("smmla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    __asm__ volatile("smmla %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
     return sum;
 #else
     const uint64_t product = (uint64_t)((int64_t)a * b);
@@ -188,9 +195,9 @@ static inline int32_t tinyir_smmla(int32_t a, int32_t b, int32_t addend)
 /* round(a * b / 2^32), ties upward, plus addend. */
 static inline int32_t tinyir_smmlar(int32_t a, int32_t b, int32_t addend)
 {
-#if defined(__ARM_FEATURE_DSP) && !defined(__clang__)
+#if defined(TINYIR_IN_ORDER)
     int32_t sum;
-    __asm__("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
+    __asm__ volatile("smmlar %0, %1, %2, %3" : "=r"(sum) : "r"(a), "r"(b), "r"(addend));
     return sum;
 #else
     const uint64_t product = (uint64_t)((int64_t)a * b) + 0x80000000u;

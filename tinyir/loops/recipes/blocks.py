@@ -13,6 +13,7 @@ from tinyir.loops.schedule import (
     ScheduleError,
     collapse,
     flatten,
+    hoist,
     jam,
     order,
     pack,
@@ -28,7 +29,7 @@ from tinyir.loops.schedule import (
 PIXELS = 3
 """Pixels in a block: with two channels six sums, two pointers and what is under way fit 14 registers."""
 
-UNROLLED_WORDS = 4
+UNROLLED_WORDS = 8
 """Loops over at most so many words of weights are written out; longer ones go on by two."""
 
 
@@ -47,9 +48,15 @@ def has_guards(kernel: Kernel) -> bool:
     return any(isinstance(e, Cond) for e in all_exprs(kernel.body))
 
 
+def tables_ahead(kernel: Kernel, var: str) -> Kernel:
+    """The numbers of a channel (bias, multiplier ...) are read before the loop `var`."""
+    tables = [p.name for p in kernel.by_role("const") if p.name != "weights"]
+    return hoist(kernel, var, *tables) if tables else kernel
+
+
 def finish(kernel: Kernel) -> Kernel:
-    """What every recipe ends with."""
-    return order(share(collapse(simplify(kernel))), "all")
+    """What every recipe ends with. Words that windows have in common are loaded anew: there is no register for them."""
+    return order(collapse(simplify(kernel)), "all")
 
 
 def block_size(extent: int, *preferred: int) -> int:
@@ -91,7 +98,7 @@ def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: S
     """Sums for a pair of channels and `size` pixels side by side, in instructions (see `channel_blocks`)."""
     kernel = split(kernel, pixel, size, f"{pixel}o", f"{pixel}i")
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
-    return channel_blocks(kernel, [channel, f"{pixel}i"], words)
+    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words), f"{pixel}o")
 
 
 def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str]) -> Kernel:
@@ -99,7 +106,7 @@ def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str]) ->
     but the outermost are written out."""
     for var in side:
         kernel = jam(kernel, var)
-    kernel = tensorize(kernel, words[-1])
+    kernel = share(tensorize(kernel, words[-1]))
     for var in words[1:-1]:
         kernel = unroll(kernel, var)
     return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2)

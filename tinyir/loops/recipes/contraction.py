@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import Kernel
+from tinyir.loops.ir import For, Kernel, Set
 from tinyir.loops.recipes.blocks import (
     block_size,
     by_fours,
@@ -16,8 +16,18 @@ from tinyir.loops.recipes.blocks import (
     register_block,
     require,
 )
-from tinyir.loops.recipes.staging import copy_by_rows, flat_tensors, one_pixel_loop, staged_rows, widen_by_words
-from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage
+from tinyir.loops.recipes.staging import (
+    copy_by_pixels,
+    copy_by_rows,
+    flat_tensors,
+    one_pixel_loop,
+    staged_rows,
+    widen_by_words,
+)
+from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage, unroll
+
+WRITTEN_OUT = 128
+"""Instructions that sum, at most, in a window that is written out whole."""
 
 STAGED_BYTES = 2048
 """Scratch for the pixels of one tile of a 1x1 convolution. The weights are read anew for every tile."""
@@ -100,10 +110,21 @@ def convolution(kernel: Kernel) -> Kernel:
         kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
         kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
+        kernel = copy_by_pixels(kernel)
     if "w" not in nest:
         return finish(channel_blocks(kernel, ["ci"], words))
     kernel, parts = parts_of(kernel, "w")
     for var, end, size in parts:
         kernel = reorder(kernel, f"co{end}", var, f"ci{end}")
         kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words])
+        kernel = short_windows(kernel, f"kh{end}")
     return finish(kernel)
+
+
+def short_windows(kernel: Kernel, rows: str) -> Kernel:
+    """Windows of few words, written out whole: `rows` is the loop over their rows."""
+    loop = loops(kernel).get(rows)
+    if loop is None or any(isinstance(stmt, For) for stmt in loop.body):
+        return kernel
+    products = sum(isinstance(stmt, Set) for stmt in loop.body)
+    return unroll(kernel, rows) if products * loop.extent <= WRITTEN_OUT else kernel

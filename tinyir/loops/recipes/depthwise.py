@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import Kernel
-from tinyir.loops.recipes.blocks import block_size, finish, has_guards, loops, require
+from tinyir.loops.ir import For, Kernel
+from tinyir.loops.recipes.blocks import block_size, finish, has_guards, loops, require, tables_ahead
 from tinyir.loops.recipes.staging import inside, split_margins
 from tinyir.loops.schedule import (
     jam,
@@ -14,6 +14,7 @@ from tinyir.loops.schedule import (
     peel,
     permute,
     reorder,
+    share,
     simplify,
     split,
     stage,
@@ -42,19 +43,26 @@ def depthwise(kernel: Kernel) -> Kernel:
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
     kernel = split(kernel, channel, planes, "cb", "cl")
-    rows = column == "w" and "h" in nest
-    if rows:
-        kernel = split(kernel, "h", band_rows(kernel, planes), "hb", "hr")
-    inner = [v for v in ("m", "hr", column) if v in loops(kernel)]
-    kernel = reorder(kernel, "cb", *(["hb"] if rows else []), "cl", *inner)
-    kernel = staged_planes(kernel, "hb" if rows else "cb", planes, column)
-    taps = [v for v in ("kh", "kw") if v in nest]
-    if len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > MAX_UNROLLED_TAPS:
-        taps = taps[1:]
-    for tap in taps:
-        kernel = unroll(kernel, next(v for v in loops(kernel) if v == tap or v.startswith(f"{tap}_")))
+    row = "h" if column == "w" and "h" in nest else ""
+    bands = []
+    if row and (rows := band_rows(kernel, planes)) < nest["h"].extent:
+        kernel, row, bands = split(kernel, "h", rows, "hb", "hr"), "hr", ["hb"]
+    inner = [v for v in ("m", row, column) if v in loops(kernel)]
+    kernel = reorder(kernel, "cb", *bands, "cl", *inner)
+    kernel = staged_planes(kernel, ["cb", *bands], planes, column)
+    for tap in reversed(written_out(nest)):
+        kernel = unroll(kernel, tap)
     kernel = widen(kernel, "weights", "i16")
-    return finish(pair_products(output_blocks(kernel, column), "weights"))
+    kernel = share(pair_products(output_blocks(kernel, column), "weights"))
+    lines = [v for v in (row, column) if v in loops(kernel)]
+    return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
+
+
+def written_out(nest: dict[str, For]) -> list[str]:
+    """The loops over taps that are written out: both, or a row of a large window."""
+    taps = [v for v in ("kh", "kw") if v in nest]
+    large = len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > MAX_UNROLLED_TAPS
+    return taps[1:] if large else taps
 
 
 def band_rows(kernel: Kernel, planes: int) -> int:
@@ -70,36 +78,45 @@ def band_rows(kernel: Kernel, planes: int) -> int:
     return max((n for n in fits if sizes[n] <= PLANES_BYTES), default=1)
 
 
-def staged_planes(kernel: Kernel, at: str, planes: int, column: str) -> Kernel:
-    """Gather what an iteration of `at` reads into planes; margins left and right are filled once."""
+def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -> Kernel:
+    """Gather what an iteration of the innermost of the loops `around` reads into planes. Margins are filled once; those
+    above and below only where there are no bands."""
     x = kernel.param("x")
     axis = 2 if column == "w" else 1
-    kernel = simplify(stage(kernel, "x", at, "xs", "i16"))
+    kernel = simplify(stage(kernel, "x", around[-1], "xs", "i16"))
     rank = len(kernel.param("xs").shape)
     if planes > 1 and rank > 1:
         kernel = permute(kernel, "xs", rank - 1, *range(rank - 1))
     rows, columns, channels = (v if (v := f"xs_{d}") in loops(kernel) else "" for d in (3 - axis, axis, 3))
     require(bool(columns), "one column")
-    if rows:
-        kernel = reorder(kernel, columns, rows, *([channels] if channels else []))
+    plane = rows
+    if rows and len(around) == 1:
+        kernel, plane, margins = split_margins(kernel, rows, x.shape[3 - axis], "row")
+        kernel = lifted(kernel, margins, around)
+        columns, channels = inside(columns, rows, plane), inside(channels, rows, plane)
+    if plane:
+        kernel = reorder(kernel, columns, plane, *([channels] if channels else []))
     kernel, image, margins = split_margins(kernel, columns, x.shape[axis], "column")
-    left = loops(kernel)[columns].extent if columns in margins else 0
-    for margin in margins:
-        for outer in dict.fromkeys((at, "cb")):
-            kernel = lift(kernel, margin, outer)
-    kernel = pad_rows(kernel, "xs", left % 2, 2)
-    require(bool(image), "no image")
-    rows, channels = inside(rows, columns, image), inside(channels, columns, image)
-    if rows:
-        kernel = reorder(kernel, rows, image, *([channels] if channels else []))
-        if _asks(kernel, rows):
+    kernel = pad_rows(lifted(kernel, margins, around), "xs", left_margin(margins, columns, kernel) % 2, 2)
+    plane, channels = inside(plane, columns, image), inside(channels, columns, image)
+    if plane:
+        kernel = reorder(kernel, plane, image, *([channels] if channels else []))
+        if has_guards(kernel.with_body((loops(kernel)[plane],))):
             kernel = simplify(unswitch(kernel, image))
     return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 else kernel
 
 
-def _asks(kernel: Kernel, rows: str) -> bool:
-    """Whether the copy of rows still asks whether a row is inside of the image."""
-    return has_guards(kernel.with_body((loops(kernel)[rows],)))
+def left_margin(margins: list[str], columns: str, kernel: Kernel) -> int:
+    """How many columns of margin stand left of the image."""
+    return loops(kernel)[columns].extent if columns in margins else 0
+
+
+def lifted(kernel: Kernel, margins: list[str], around: list[str]) -> Kernel:
+    """Loops that fill margins, in front of the loops `around`."""
+    for margin in margins:
+        for outer in reversed(around):
+            kernel = lift(kernel, margin, outer)
+    return kernel
 
 
 def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:

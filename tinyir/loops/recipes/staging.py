@@ -15,8 +15,11 @@ from tinyir.loops.schedule import (
     simplify,
     stage,
     tensorize,
+    unroll,
     unswitch,
 )
+
+MAX_CHANNELS_WRITTEN_OUT = 4
 
 
 def one_pixel_loop(kernel: Kernel) -> tuple[Kernel, str]:
@@ -113,3 +116,14 @@ def _row_loops(kernel: Kernel) -> list[str]:
         if var.startswith(("xs_2", "column")) and _reads_image(kernel, var):
             return [var, *loops_of(loop.body)]
     raise ScheduleError("the image is not copied by rows")
+
+
+def copy_by_pixels(kernel: Kernel) -> Kernel:
+    """The copy of a row of the image pixel by pixel, few channels written out; what the padding above and below asks is
+    asked once a row."""
+    source = _row_loops(kernel)
+    if has_guards(kernel):
+        kernel = simplify(unswitch(kernel, source[0]))
+    if len(source) == 2 and loops(kernel)[source[1]].extent <= MAX_CHANNELS_WRITTEN_OUT:
+        kernel = unroll(kernel, source[1])
+    return kernel

@@ -13,8 +13,10 @@ from functools import lru_cache
 from tinyir.loops.affine import flatten
 from tinyir.loops.analysis import assigned_locals
 from tinyir.loops.ir import (
+    Bin,
     Body,
     Call,
+    Const,
     Expr,
     For,
     Kernel,
@@ -32,6 +34,10 @@ from tinyir.machine import MachineInstr, cost, make
 
 REGISTERS = 14
 """r0 to r12 and lr; the stack pointer and the program counter are taken."""
+
+MOST_ALIVE, MOST_ALIVE_BRIEFLY, BRIEF = 6, 5, 100
+"""Loaded and unpacked values that are alive at a time, in loops and long runs, and in runs of fewer than BRIEF
+instructions: there, what the compiler has to put on the stack to have registers costs more than it brings."""
 
 LEADS = range(2, 8)
 """How many loads and unpackings stand before the first product, to be tried."""
@@ -65,7 +71,7 @@ def _innermost(body: Body) -> list[str]:
 
 def _ordered(kernel: Kernel, loop: For, taken: set[str]) -> Body:
     """The body of a loop with its runs of instructions in order."""
-    atoms = [atom for stmt in loop.body for atom in _atoms(stmt, taken)]
+    atoms = [atom for stmt in side_by_side(loop.body, taken) for atom in _atoms(stmt, taken)]
     whole = all(_is_instruction(stmt) for stmt in atoms)
     result: list[Stmt] = []
     run: list[Stmt] = []
@@ -78,6 +84,61 @@ def _ordered(kernel: Kernel, loop: For, taken: set[str]) -> Body:
         if stmt is not None:
             result.append(stmt)
     return tuple(result)
+
+
+# -- what completes the elements of a block ----------------------------------------------------------------------------
+
+LATE = {"lsl": 0, "mac": 1, "add": 3, "ssat": 4}
+"""When each step of a requantisation stands, in steps of the element before: a product takes two cycles."""
+
+
+def side_by_side(body: Body, taken: set[str]) -> list[Stmt]:
+    """Requantisations that stand one after the other, step by step in turn: none then waits for itself."""
+    result: list[Stmt] = []
+    run: list[list[tuple[int, Stmt]]] = []
+    for stmt in (*body, None):
+        steps = _steps(stmt, taken) if isinstance(stmt, Let) else []
+        if steps:
+            run.append(steps)
+            continue
+        timed = [(late + i, i, step) for i, steps in enumerate(run) for late, step in steps]
+        result += [step for _, _, step in sorted(timed, key=lambda t: t[:2])]
+        run = []
+        if stmt is not None:
+            result.append(stmt)
+    return result
+
+
+def _steps(stmt: Let, taken: set[str]) -> list[tuple[int, Stmt]]:
+    """The steps of `let q = i8(ssat_asr(smmla(acc << k, m, a), n))`, each a statement with its time; empty for
+    anything else."""
+    steps: list[tuple[int, Stmt]] = []
+
+    def bind(expr: Expr) -> Expr:
+        kind = _step_kind(expr)
+        if kind is None:
+            return expr
+        name = fresh(taken, kind)
+        steps.append((LATE[kind], Let(name, expr)))
+        return Local(name, expr.ty)
+
+    value = map_expr(stmt.value, bind)
+    if not any(isinstance(step, Let) and isinstance(step.value, Call) for _, step in steps):
+        return []
+    return [*steps, (LATE["ssat"], replace(stmt, value=value))]
+
+
+def _step_kind(expr: Expr) -> str | None:
+    match expr:
+        case Bin(op="<<", b=Const()):
+            return "lsl"
+        case Call(name="smmla" | "smmlar"):
+            return "mac"
+        case Bin(op="+", a=Local()):
+            return "add"
+        case Call(name="ssat_asr" | "ssat8"):
+            return "ssat"
+    return None
 
 
 # -- statements as instructions ---------------------------------------------------------------------------------------
@@ -150,7 +211,8 @@ def _best_order(kernel: Kernel, run: Sequence[Stmt], var: str) -> list[Stmt]:
     shapes = {p.name: p.shape for p in kernel.params}
     nodes, bases = _nodes(kernel, run, shapes)
     sums = len(assigned_locals(tuple(run)))
-    room = max(3, REGISTERS - sums - bases)
+    most = MOST_ALIVE if var or len(run) >= BRIEF else MOST_ALIVE_BRIEFLY
+    room = max(3, min(REGISTERS - sums - bases, most))
     return [run[i] for i in _schedule(nodes, room, bases if var else 0)]
 
 
@@ -167,7 +229,7 @@ def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...
     for i, stmt in enumerate(run):
         assert isinstance(stmt, (Let, Set))
         used = [e.name for value in exprs_of(stmt) for e in subexprs(value) if isinstance(e, Local)]
-        waits = tuple(sorted({made[n] for n in used if n in made}))
+        waits = tuple(sorted({made[n] for n in used if n in made and n != stmt.name}))  # sums come in any order
         match stmt:
             case Let(name=name, value=Load(buffer=buffer, index=index)):
                 at = flatten(index, shapes[buffer])

@@ -207,15 +207,17 @@ def _touches(stmt: Stmt, expr: Expr) -> bool:
 
 
 @primitive
-def hoist(kernel: Kernel, var: str) -> Kernel:
+def hoist(kernel: Kernel, var: str, *buffers: str) -> Kernel:
     """Loads of constants that do not move with a loop, or with the loops in it, are done before it, into locals; those
-    that stay inside of the constant only thanks to guards are left where they are."""
+    that stay inside of the constant only thanks to guards are left where they are. With `buffers`, of these alone."""
     loop = find(kernel, var)
     moving, extents, taken = {var, *inner_loops(loop)}, extents_of(kernel), names_of(kernel)
     constant = {p.name: p.shape for p in kernel.by_role("const")}
     found: dict[Load, Local] = {}
     for expr in all_exprs(loop.body):
         if not isinstance(expr, Load) or expr.buffer not in constant or expr in found:
+            continue
+        if buffers and expr.buffer not in buffers:
             continue
         if not any(at.coef(v) for at in expr.index for v in moving) and lies_inside(
             expr, constant[expr.buffer], extents
