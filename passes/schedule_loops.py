@@ -11,7 +11,7 @@ from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.func import LoopCall
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.loops.ir import Kernel
-from tinyir.loops.recipes import schedule
+from tinyir.loops.recipes import Level, schedule
 from tinyir.passes.registry import Pass
 
 
@@ -19,11 +19,14 @@ from tinyir.passes.registry import Pass
 class ScheduleLoops(Pass):
     """Apply to each kernel the schedule for its kind (`loops/recipes.py`), and pack its constants as that says.
 
+    `level` says what cycles may cost: `size`, `balanced` or `speed`.
+
     Needs: lower-to-loops, no memory plan yet.  Leaves: kernels that compute the same, each with the list of its steps.
     A kernel that no recipe fits stays as it is.
     """
 
     name: ClassVar[str] = "schedule-loops"
+    level: Level = "balanced"
 
     def run(self, module: Module) -> dict[str, int]:
         scheduled = packed = 0
@@ -32,7 +35,7 @@ class ScheduleLoops(Pass):
                 if isinstance(call, LoopCall):
                     old = module.kernels[call.kernel.name]
                     assert isinstance(old, Kernel)
-                    kernel = schedule(old)
+                    kernel = schedule(old, self.level)
                     scheduled += kernel is not old
                     packed += pack_constants(call, kernel)
                     module.kernels[call.kernel.name] = without_packings(kernel)

@@ -20,26 +20,31 @@ from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
+from tinyir.loops.recipes.policy import LEVELS, Level
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
+
+__all__ = ["LEVELS", "BackendName", "Level", "Options", "Result", "compile_file", "compile_module", "write_files"]
 
 BackendName = Literal["c", "numpy"]
 
 GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
-LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops,plan-memory"
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{level={level}}},plan-memory"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes."""
+    """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
+    compiler."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
     numerics: Literal["tflm", "litert"] = "tflm"
     io: Literal["model", "int8"] = "model"
+    level: Level = "balanced"
     passes: str | None = None
     max_ram: int | None = None
     max_flash: int | None = None
@@ -52,7 +57,7 @@ class Options:
         if self.passes is not None:
             return parse_pipeline(self.passes)
         text = GRAPH_PASSES.format(io=self.io, numerics=self.numerics)
-        return parse_pipeline(text if self.backend == "numpy" else f"{text},{LOOP_PASSES}")
+        return parse_pipeline(text if self.backend == "numpy" else f"{text},{LOOP_PASSES.format(level=self.level)}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import argparse
 import re
 from typing import Any
 
-from tinyir.pipeline import Options
+from tinyir.pipeline import LEVELS, Options
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
 
@@ -21,6 +21,9 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--numerics", choices=["tflm", "litert"], default="tflm", help="whose rounding to reproduce (default: tflm)"
     )
+    group.add_argument(
+        "-O", "--level", choices=LEVELS, default="balanced", help="what cycles may cost in RAM and flash"
+    )
     group.add_argument("--passes", metavar="TEXT", help="a pipeline of your own instead of the default one")
     group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
@@ -30,7 +33,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
     """The Options that the arguments say."""
-    names = ("target", "io", "numerics", "passes", "max_ram", "max_flash", "compiler", "opt")
+    names = ("target", "io", "numerics", "level", "passes", "max_ram", "max_flash", "compiler", "opt")
     return Options(**{name: getattr(args, name) for name in names}, **more)
 
 

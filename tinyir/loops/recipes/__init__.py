@@ -1,6 +1,36 @@
-from tinyir.loops.recipes import contraction, depthwise, old
-from tinyir.loops.recipes.old import RECIPES, block_size, schedule
+"""Schedules for each kind of kernel: which steps, with which numbers. The steps themselves are in `schedule/`.
 
-old.RECIPES["int.conv2d"] = (contraction.pointwise, contraction.convolution)
-old.RECIPES["int.dense"] = (contraction.dense,)
-old.RECIPES["int.depthwise_conv2d"] = (depthwise.depthwise,)
+A recipe is a function (Kernel, Policy) -> Kernel that refuses with ScheduleError what it is not for; the steps it takes
+are recorded in the kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinyir.loops.ir import Kernel
+from tinyir.loops.recipes.contraction import convolution, dense, pointwise
+from tinyir.loops.recipes.depthwise import depthwise
+from tinyir.loops.recipes.elementwise import flat_elementwise
+from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
+from tinyir.loops.schedule import ScheduleError
+
+__all__ = ["LEVELS", "POLICIES", "RECIPES", "Level", "Policy", "schedule"]
+
+Recipe = Callable[[Kernel, Policy], Kernel]
+
+RECIPES: dict[str, tuple[Recipe, ...]] = {
+    "int.conv2d": (pointwise, convolution),
+    "int.depthwise_conv2d": (depthwise,),
+    "int.dense": (dense,),
+}
+
+
+def schedule(kernel: Kernel, level: Level = "balanced") -> Kernel:
+    """The kernel with the recipe for its kind applied; as it is where none fits."""
+    for recipe in RECIPES.get(kernel.kind, (flat_elementwise,)):
+        try:
+            return recipe(kernel, POLICIES[level])
+        except ScheduleError:
+            continue
+    return kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinyir.loops.ir import Cond, For, Kernel, all_exprs, loops_of
+from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.schedule import (
     ScheduleError,
     collapse,
@@ -25,12 +26,6 @@ from tinyir.loops.schedule import (
     tensorize,
     unroll,
 )
-
-PIXELS = 3
-"""Pixels in a block: with two channels six sums, two pointers and what is under way fit 14 registers."""
-
-UNROLLED_WORDS = 8
-"""Loops over at most so many words of weights are written out; longer ones go on by two."""
 
 
 def require(condition: bool, reason: str) -> None:
@@ -81,41 +76,42 @@ def interleave_channels(kernel: Kernel, channel: str, *inner: str) -> Kernel:
     return flatten(pack(kernel, "weights", f"{channel}o", *inner, f"{channel}i"), "weights", 1)
 
 
-def parts_of(kernel: Kernel, pixel: str) -> tuple[Kernel, list[tuple[str, str, int]]]:
-    """The loop over pixels in parts of blocks, what does not fill a block apart: for each part its loop, what the
-    names inside end with, and its pixels per block."""
+def parts_of(kernel: Kernel, pixel: str, pixels: int) -> tuple[Kernel, list[tuple[str, str, int]]]:
+    """The loop over pixels in parts of blocks of `pixels`, what does not fill a block apart: for each part its loop,
+    what the names inside end with, and its pixels per block."""
     extent = loops(kernel)[pixel].extent
-    rest = extent % PIXELS
-    if rest == 0 or extent < PIXELS:
-        return kernel, [(pixel, "", min(extent, PIXELS))]
+    rest = extent % pixels
+    if rest == 0 or extent < pixels:
+        return kernel, [(pixel, "", min(extent, pixels))]
     if extent == 4:
         return kernel, [(pixel, "", 2)]
     tail = f"{pixel}_rest"
-    return peel(kernel, pixel, extent - rest, tail), [(pixel, "", PIXELS), (tail, f"_{tail}", rest)]
+    return peel(kernel, pixel, extent - rest, tail), [(pixel, "", pixels), (tail, f"_{tail}", rest)]
 
 
-def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: Sequence[str]) -> Kernel:
+def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: Sequence[str], policy: Policy) -> Kernel:
     """Sums for a pair of channels and `size` pixels side by side, in instructions (see `channel_blocks`)."""
     kernel = split(kernel, pixel, size, f"{pixel}o", f"{pixel}i")
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
-    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words), f"{pixel}o")
+    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy), f"{pixel}o")
 
 
-def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str]) -> Kernel:
-    """The sums over the loops `side` side by side; the innermost of the loops `words` becomes instructions, the others
-    but the outermost are written out."""
+def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy) -> Kernel:
+    """The sums over the loops `side` side by side; the innermost of the loops `words`, with the one around it where
+    words are of four elements, becomes instructions."""
     for var in side:
         kernel = jam(kernel, var)
-    kernel = share(tensorize(kernel, words[-1]))
-    for var in words[1:-1]:
+    fours = len(words) == 3 and loops(kernel)[words[1]].extent == 2
+    kernel = share(tensorize(kernel, words[-1], words[-2]) if fours else tensorize(kernel, words[-1]))
+    for var in words[1:-1] if not fours else ():
         kernel = unroll(kernel, var)
-    return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2)
+    return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, policy)
 
 
-def go_on_by(kernel: Kernel, var: str, per_word: int) -> Kernel:
+def go_on_by(kernel: Kernel, var: str, per_word: int, policy: Policy) -> Kernel:
     """Write a short loop out, or some iterations of a long one; `per_word` iterations use up a word of weights."""
     extent = loops(kernel)[var].extent
-    if extent <= UNROLLED_WORDS * per_word:
+    if extent <= policy.written_words * per_word:
         return unroll(kernel, var)
-    by = block_size(extent, *(n * per_word for n in (2, 1)), 3, 2)
+    by = block_size(extent, *(n * per_word for n in (2, 1)), 3, 2) if policy.written_words > 1 else 1
     return unroll(split(kernel, var, by, f"{var}n", f"{var}m"), f"{var}m") if by > 1 else kernel

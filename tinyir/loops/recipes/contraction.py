@@ -16,6 +16,7 @@ from tinyir.loops.recipes.blocks import (
     register_block,
     require,
 )
+from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import (
     copy_by_pixels,
     copy_by_rows,
@@ -26,24 +27,21 @@ from tinyir.loops.recipes.staging import (
 )
 from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage, unroll
 
-WRITTEN_OUT = 128
-"""Instructions that sum, at most, in a window that is written out whole."""
 
-STAGED_BYTES = 2048
-"""Scratch for the pixels of one tile of a 1x1 convolution. The weights are read anew for every tile."""
-
-
-def dense(kernel: Kernel) -> Kernel:
-    """The input is widened once; then four rows of weights at a time meet it."""
+def dense(kernel: Kernel, policy: Policy) -> Kernel:
+    """Four rows of weights at a time meet the input, which is widened once, or whenever it is read."""
     nest, x = loops(kernel), kernel.param("x")
     require({"o", "i"} <= nest.keys() and "n" not in nest and x.dtype is DType.I8, "no row of int8")
     depth, rows = x.shape[-1], block_size(nest["o"].extent, 4, 2)
-    kernel = stage(flatten(kernel, "x", 0), "x", "all", "xs", "i16")
+    kernel = flatten(kernel, "x", 0)
+    staged = policy.widen_rows or depth % 4 != 0
+    if staged:
+        kernel = stage(kernel, "x", "all", "xs", "i16")
     kernel, words = sum_in_words(kernel, "i", depth, "o")
     kernel = interleave_channels(kernel, "o", *words)
     kernel = split(kernel, "oo", rows // 2, "or", "op") if rows > 2 else kernel
-    kernel = widen_by_words(kernel, "xs", "xs_0") if depth % 4 == 0 else kernel
-    return finish(channel_blocks(kernel, ["oi", "op"] if rows > 2 else ["oi"], words))
+    kernel = widen_by_words(kernel, "xs", "xs_0") if staged and depth % 4 == 0 else kernel
+    return finish(channel_blocks(kernel, ["oi", "op"] if rows > 2 else ["oi"], words, policy))
 
 
 def sum_in_words(kernel: Kernel, var: str, extent: int, channel: str) -> tuple[Kernel, list[str]]:
@@ -60,7 +58,7 @@ def sum_in_words(kernel: Kernel, var: str, extent: int, channel: str) -> tuple[K
     return split(kernel, f"{var}4", 2, f"{var}a", f"{var}b"), [f"{var}o", f"{var}a", f"{var}b"]
 
 
-def pointwise(kernel: Kernel) -> Kernel:
+def pointwise(kernel: Kernel, policy: Policy) -> Kernel:
     """A 1x1 convolution: tiles of pixels are widened into scratch, then blocks of them meet pairs of channels."""
     nest, x = loops(kernel), kernel.param("x")
     require(not {"kh", "kw"} & nest.keys() and {"c", "ic"} <= nest.keys(), "no 1x1 convolution")
@@ -72,25 +70,26 @@ def pointwise(kernel: Kernel) -> Kernel:
     kernel = interleave_channels(kernel, "c", *words)
     if not pixel:
         kernel = stage(flat_tensors(kernel), "x", "all", "xs", "i16")
-        return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words))
-    kernel, parts = parts_of(kernel, pixel)
+        return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words, policy))
+    kernel, parts = parts_of(kernel, pixel, policy.pixels)
     for var, end, size in parts:
-        kernel = tiled(kernel, var, end, size, depth, words)
+        kernel = tiled(kernel, var, end, size, words, policy)
     return finish(kernel)
 
 
-def tiled(kernel: Kernel, pixel: str, end: str, size: int, depth: int, words: list[str]) -> Kernel:
+def tiled(kernel: Kernel, pixel: str, end: str, size: int, words: list[str], policy: Policy) -> Kernel:
     """One part of the pixels of a 1x1 convolution in tiles of blocks of `size`."""
     extent, staged = loops(kernel)[pixel].extent, f"xs{end}"
-    fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= STAGED_BYTES]
+    depth = 4 * loops(kernel)[f"{words[0]}{end}"].extent
+    fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= policy.tile_bytes]
     kernel = split(kernel, pixel, max(fits, default=size), f"{pixel}t", f"{pixel}p")
     kernel = stage(kernel, "x", f"{pixel}t", staged, "i16")
     kernel = widen_by_words(kernel, staged, f"{staged}_0")
     kernel = reorder(kernel, f"co{end}", f"{pixel}p", f"ci{end}")
-    return register_block(kernel, f"ci{end}", f"{pixel}p", size, [f"{w}{end}" for w in words])
+    return register_block(kernel, f"ci{end}", f"{pixel}p", size, [f"{w}{end}" for w in words], policy)
 
 
-def convolution(kernel: Kernel) -> Kernel:
+def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     """The rows under a row of windows are widened to int16 in scratch, padding included; then each row of a window is
     one run of products."""
     nest, x = loops(kernel), kernel.param("x")
@@ -112,19 +111,19 @@ def convolution(kernel: Kernel) -> Kernel:
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
         kernel = copy_by_pixels(kernel)
     if "w" not in nest:
-        return finish(channel_blocks(kernel, ["ci"], words))
-    kernel, parts = parts_of(kernel, "w")
+        return finish(channel_blocks(kernel, ["ci"], words, policy))
+    kernel, parts = parts_of(kernel, "w", policy.pixels)
     for var, end, size in parts:
         kernel = reorder(kernel, f"co{end}", var, f"ci{end}")
-        kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words])
-        kernel = short_windows(kernel, f"kh{end}")
+        kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words], policy)
+        kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
 
 
-def short_windows(kernel: Kernel, rows: str) -> Kernel:
+def short_windows(kernel: Kernel, rows: str, policy: Policy) -> Kernel:
     """Windows of few words, written out whole: `rows` is the loop over their rows."""
     loop = loops(kernel).get(rows)
     if loop is None or any(isinstance(stmt, For) for stmt in loop.body):
         return kernel
     products = sum(isinstance(stmt, Set) for stmt in loop.body)
-    return unroll(kernel, rows) if products * loop.extent <= WRITTEN_OUT else kernel
+    return unroll(kernel, rows) if products * loop.extent <= policy.written_sums else kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tinyir.ir.types import DType
 from tinyir.loops.ir import For, Kernel
 from tinyir.loops.recipes.blocks import block_size, finish, has_guards, loops, require, tables_ahead
+from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import inside, split_margins
 from tinyir.loops.schedule import (
     jam,
@@ -24,16 +25,13 @@ from tinyir.loops.schedule import (
     widen,
 )
 
-PLANES_BYTES = 4096
-"""Scratch for the planes of a band of rows."""
-
 MAX_UNROLLED_TAPS = 25
 
 OUTPUTS = 4
 """Outputs of a row that are made together. Even, so that blocks begin at aligned words whatever the stride."""
 
 
-def depthwise(kernel: Kernel) -> Kernel:
+def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
     over aligned pairs of a plane's elements."""
     nest, x = loops(kernel), kernel.param("x")
@@ -45,7 +43,7 @@ def depthwise(kernel: Kernel) -> Kernel:
     kernel = split(kernel, channel, planes, "cb", "cl")
     row = "h" if column == "w" and "h" in nest else ""
     bands = []
-    if row and (rows := band_rows(kernel, planes)) < nest["h"].extent:
+    if row and (rows := band_rows(kernel, planes, policy)) < nest["h"].extent:
         kernel, row, bands = split(kernel, "h", rows, "hb", "hr"), "hr", ["hb"]
     inner = [v for v in ("m", row, column) if v in loops(kernel)]
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
@@ -65,7 +63,7 @@ def written_out(nest: dict[str, For]) -> list[str]:
     return taps[1:] if large else taps
 
 
-def band_rows(kernel: Kernel, planes: int) -> int:
+def band_rows(kernel: Kernel, planes: int, policy: Policy) -> int:
     """How many rows of outputs a band has: as many as the scratch holds, evenly divided."""
     nest, x = loops(kernel), kernel.param("x")
     height, taps = nest["h"].extent, nest["kh"].extent if "kh" in nest else 1
@@ -75,7 +73,7 @@ def band_rows(kernel: Kernel, planes: int) -> int:
     require(width > 0, "no columns")
     fits = [n for n in range(1, height + 1) if height % n == 0]
     sizes = {n: planes * ((n - 1) * stride + taps) * pitch * 2 for n in fits}
-    return max((n for n in fits if sizes[n] <= PLANES_BYTES), default=1)
+    return max((n for n in fits if sizes[n] <= policy.plane_bytes), default=1)
 
 
 def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -> Kernel:
