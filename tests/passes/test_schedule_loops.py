@@ -57,15 +57,15 @@ def only_kernel(module: Module) -> Kernel:
 DENSE_BODY = """\
   var acc_0: i32 = 0
   var acc_1: i32 = 0
-  let x_0: i8x4 = x[0, 0] as i8x4
-  let weights_1: i8x4 = weights[0, 0] as i8x4
-  let sxtb16_0: i16x2 = sxtb16(x_0)
-  acc_0 = smlad(sxtb16_0, sxtb16(weights_1), acc_0)
-  let weights_2: i8x4 = weights[1, 0] as i8x4
-  acc_1 = smlad(sxtb16_0, sxtb16(weights_2), acc_1)
-  let sxtb16_ror8_1: i16x2 = sxtb16_ror8(x_0)
-  acc_0 = smlad(sxtb16_ror8_1, sxtb16_ror8(weights_1), acc_0)
-  acc_1 = smlad(sxtb16_ror8_1, sxtb16_ror8(weights_2), acc_1)
+  let x_0_0: i8x4 = x[0, 0] as i8x4
+  let weights_1_0: i8x4 = weights[0, 0] as i8x4
+  let sxtb16_0_0: i16x2 = sxtb16(x_0_0)
+  acc_0 = smlad(sxtb16_0_0, sxtb16(weights_1_0), acc_0)
+  acc_1 = smlad(sxtb16_0_0, sxtb16_ror8(weights_1_0), acc_1)
+  let weights_2_0: i8x4 = weights[0, 4] as i8x4
+  let sxtb16_ror8_1_0: i16x2 = sxtb16_ror8(x_0_0)
+  acc_0 = smlad(sxtb16_ror8_1_0, sxtb16(weights_2_0), acc_0)
+  acc_1 = smlad(sxtb16_ror8_1_0, sxtb16_ror8(weights_2_0), acc_1)
   y[0, 0] = acc_0
   y[0, 1] = acc_1
 }"""
@@ -78,11 +78,11 @@ def test_a_dense_layer() -> None:
 
 
 def test_packed_constants_replace_the_old_ones() -> None:
-    """Rows of three taps become rows of four, in the order of SXTB16, the last one 0."""
+    """Rows of three taps become pairs of taps, those of two channels side by side, the last one 0."""
     module = scheduled(CONV)
     (constant,) = [op for op in module.main.ops if isinstance(op, Const)]
     assert constant.result.name == "w_packed"
-    assert constant.value.reshape(-1).tolist() == [1, 3, 2, 0, 4, 6, 5, 0]
+    assert constant.value.reshape(-1).tolist() == [1, 4, 2, 5, 3, 6, 0, 0]
     kernel = only_kernel(module)
     assert all(p.packing is None for p in kernel.params)
     assert constant.type.shape != (2, 1, 3, 1)

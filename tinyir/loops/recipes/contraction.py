@@ -31,16 +31,16 @@ from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage,
 def dense(kernel: Kernel, policy: Policy) -> Kernel:
     """Four rows of weights at a time meet the input, which is widened once, or whenever it is read."""
     nest, x = loops(kernel), kernel.param("x")
-    require({"o", "i"} <= nest.keys() and "n" not in nest and x.dtype is DType.I8, "no row of int8")
+    require({"o", "i"} <= nest.keys() and x.dtype is DType.I8, "no row of int8")
     depth, rows = x.shape[-1], block_size(nest["o"].extent, 4, 2)
-    kernel = flatten(kernel, "x", 0)
     staged = policy.widen_rows or depth % 4 != 0
     if staged:
-        kernel = stage(kernel, "x", "all", "xs", "i16")
+        kernel = stage(kernel, "x", "n" if "n" in nest else "all", "xs", "i16")
     kernel, words = sum_in_words(kernel, "i", depth, "o")
     kernel = interleave_channels(kernel, "o", *words)
     kernel = split(kernel, "oo", rows // 2, "or", "op") if rows > 2 else kernel
-    kernel = widen_by_words(kernel, "xs", "xs_0") if staged and depth % 4 == 0 else kernel
+    if staged and depth % 4 == 0:
+        kernel = widen_by_words(kernel, "xs", "xs_1")
     return finish(channel_blocks(kernel, ["oi", "op"] if rows > 2 else ["oi"], words, policy))
 
 

@@ -42,8 +42,8 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
         ->  for at { for s0 { for s1 { name[s0, s1] = where [g'] x[...] else 0 } }  ... name[kh, c] ... }
 
     Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. With `at` = "all" the
-    copy stands before everything else. Refuses a buffer that is read in more than one way or written in the loop, and a copy
-    that would read outside of it.
+    copy stands before everything else. Refuses a buffer that is read in more than one way or written in the loop, and a
+    copy that would read outside of it.
     """
     loop = For("", 1, kernel.body) if at == "all" else find(kernel, at)
     _require_wider(kernel, buffer, dtype)

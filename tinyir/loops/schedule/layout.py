@@ -10,8 +10,9 @@ from tinyir.loops.affine import Affine
 from tinyir.loops.affine import flatten as flat_index
 from tinyir.loops.instrs import PKHBT, PKHTB, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
+    I8,
     I8X4,
-    I16X2,
+    I16,
     Body,
     Cast,
     Expr,
@@ -95,10 +96,12 @@ def _reindexed(kernel: Kernel, buffer: str, new: Callable[[Index], Index]) -> Ke
 def widen(kernel: Kernel, buffer: str, dtype: str) -> Kernel:
     """Keep a constant in a wider integer type, converted at compile time."""
     param = param_of(kernel, buffer)
-    wide = next((t for t in DType if str(t) == dtype), param.dtype)
+    wide = next((t for t in DType if str(t) == dtype), None)
     old = Ty(param.dtype)
-    if param.role != "const" or not (param.dtype.is_integer and wide.is_integer):
+    if param.role != "const" or not param.dtype.is_integer:
         raise refuse(kernel, f"widen `{buffer}`", "it is no constant of integers")
+    if wide is None or not wide.is_integer:
+        raise refuse(kernel, f"widen `{buffer}` to {dtype}", "that is no type of integers")
     if wide.limits[0] > param.dtype.limits[0] or wide.limits[1] < param.dtype.limits[1] or is_gathered(kernel, buffer):
         raise refuse(kernel, f"widen `{buffer}` to {dtype}", f"not every {old} fits, or it is read as a table")
 
@@ -154,10 +157,12 @@ def transpose(kernel: Kernel, pixel: str, channel: str) -> Kernel:
 def _require_transposable(kernel: Kernel, store: Store, load: Load, pixel: str, channel: str) -> None:
     """Raise ScheduleError unless a word of the image holds the four channels, and one of scratch the two pixels."""
     image, scratch = kernel.param(load.buffer), kernel.param(store.buffer)
+    if not load.index or not store.index:
+        raise refuse(kernel, f"transpose `{pixel}` and `{channel}`", "it copies one element")
     along = load.index[-1]
     good = (
-        load.ty == Ty(DType.I8)
-        and store.value.ty == Ty(DType.I16)
+        load.ty == I8
+        and store.value.ty == I16
         and scratch.role == "scratch"
         and along.coef(channel) == 1
         and not any(i.coef(channel) for i in load.index[:-1])
@@ -171,4 +176,3 @@ def _require_transposable(kernel: Kernel, store: Store, load: Load, pixel: str, 
     pair = flat_index(store.index, scratch.shape).substitute({pixel: Affine()})
     if not (good and word.multiple_of(4) and strides % 4 == 0 and pair.multiple_of(2)):
         raise refuse(kernel, f"transpose `{pixel}` and `{channel}`", "the copy is not between whole words")
-    assert I16X2.lanes == 2

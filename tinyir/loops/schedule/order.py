@@ -16,6 +16,7 @@ from tinyir.loops.ir import (
     Bin,
     Body,
     Call,
+    Cond,
     Const,
     Expr,
     For,
@@ -26,10 +27,11 @@ from tinyir.loops.ir import (
     Set,
     Stmt,
     exprs_of,
+    loops_of,
     map_expr,
     subexprs,
 )
-from tinyir.loops.schedule.core import find, fresh, names_of, primitive, replace_loop
+from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, replace_loop
 from tinyir.machine import MachineInstr, cost, make
 
 REGISTERS = 14
@@ -43,7 +45,7 @@ LEADS = range(2, 8)
 """How many loads and unpackings stand before the first product, to be tried."""
 
 LATENCIES = ((2, 1, 2), (2, 1, 3), (2, 2, 2), (3, 1, 2), (3, 2, 3), (4, 2, 3))
-"""Products from a load to the product, from an unpacking to the product, and from a load to its unpacking, to be tried."""
+"""Products from a load to the product, from an unpacking to the product, and from a load to its unpacking, to try."""
 
 
 @primitive
@@ -51,22 +53,21 @@ def order(kernel: Kernel, var: str) -> Kernel:
     """Each instruction in the body of the loop `var` as a statement of its own, runs of them in the order that costs
     the fewest cycles with the registers there are. With `var` = "all", every innermost body.
 
-    acc0 = smlad(a, sxtb16(w)); acc1 = ...  ->  let w0 = w[..]; let w1 = w[.. + 4]; let p = sxtb16(w0); acc0 = smlad(a, p)
+    acc0 = smlad(a, sxtb16(w)); ..  ->  let w0 = w[..]; let w1 = w[.. + 4]; let p = sxtb16(w0); acc0 = smlad(a, p); ..
     """
     taken = names_of(kernel)
-    for name in _innermost(kernel.body) if var == "all" else [find(kernel, var).var]:
-        kernel = replace_loop(kernel, name, lambda loop: (replace(loop, body=_ordered(kernel, loop, taken)),))
+    for name in _innermost(kernel) if var == "all" else [find(kernel, var).var]:
+        kernel = _with_order(kernel, name, taken)
     return kernel
 
 
-def _innermost(body: Body) -> list[str]:
+def _innermost(kernel: Kernel) -> list[str]:
     """The loops that hold no loop."""
-    found = []
-    for stmt in body:
-        if isinstance(stmt, For):
-            inner = _innermost(stmt.body)
-            found += inner or [stmt.var]
-    return found
+    return [var for var, loop in loops_of(kernel.body).items() if not inner_loops(loop)]
+
+
+def _with_order(kernel: Kernel, var: str, taken: set[str]) -> Kernel:
+    return replace_loop(kernel, var, lambda loop: (replace(loop, body=_ordered(kernel, loop, taken)),))
 
 
 def _ordered(kernel: Kernel, loop: For, taken: set[str]) -> Body:
@@ -89,23 +90,29 @@ def _ordered(kernel: Kernel, loop: For, taken: set[str]) -> Body:
 # -- what completes the elements of a block ----------------------------------------------------------------------------
 
 LATE = {"lsl": 0, "mac": 1, "add": 3, "ssat": 4}
-"""When each step of a requantisation stands, in steps of the element before: a product takes two cycles."""
+"""The earliest each step of a requantisation stands, in steps of the element before: a product takes two cycles."""
 
 
 def side_by_side(body: Body, taken: set[str]) -> list[Stmt]:
-    """Requantisations that stand one after the other, step by step in turn: none then waits for itself."""
+    """Requantisations that stand one after the other, step by step in turn: none then waits for itself. One that needs
+    the result of another begins anew."""
     result: list[Stmt] = []
-    run: list[list[tuple[int, Stmt]]] = []
-    for stmt in (*body, None):
+    run: dict[str, list[tuple[int, Stmt]]] = {}
+
+    def flush() -> None:
+        timed = [(late + i, i, step) for i, steps in enumerate(run.values()) for late, step in steps]
+        result.extend(step for _, _, step in sorted(timed, key=lambda t: t[:2]))
+        run.clear()
+
+    for stmt in body:
         steps = _steps(stmt, taken) if isinstance(stmt, Let) else []
-        if steps:
-            run.append(steps)
-            continue
-        timed = [(late + i, i, step) for i, steps in enumerate(run) for late, step in steps]
-        result += [step for _, _, step in sorted(timed, key=lambda t: t[:2])]
-        run = []
-        if stmt is not None:
+        if not steps or any(isinstance(e, Local) and e.name in run for v in exprs_of(stmt) for e in subexprs(v)):
+            flush()
+        if steps and isinstance(stmt, Let):
+            run[stmt.name] = steps
+        else:
             result.append(stmt)
+    flush()
     return result
 
 
@@ -119,13 +126,20 @@ def _steps(stmt: Let, taken: set[str]) -> list[tuple[int, Stmt]]:
         if kind is None:
             return expr
         name = fresh(taken, kind)
-        steps.append((LATE[kind], Let(name, expr)))
+        steps.append((max(LATE[kind], steps[-1][0] if steps else 0), Let(name, expr)))
         return Local(name, expr.ty)
 
+    if _is_guarded(stmt.value):
+        return []
     value = map_expr(stmt.value, bind)
     if not any(isinstance(step, Let) and isinstance(step.value, Call) for _, step in steps):
         return []
     return [*steps, (LATE["ssat"], replace(stmt, value=value))]
+
+
+def _is_guarded(value: Expr) -> bool:
+    """Whether a part of a value is only evaluated where a guard holds: it must not be moved out of there."""
+    return any(isinstance(e, Cond) for e in subexprs(value))
 
 
 def _step_kind(expr: Expr) -> str | None:
@@ -149,7 +163,7 @@ MACS = ("smlad", "smlabb", "smlabt", "smlatb", "smlatt")
 
 def _atoms(stmt: Stmt, taken: set[str]) -> Iterator[Stmt]:
     """A statement with every instruction inside its value bound to a local first."""
-    if not isinstance(stmt, (Let, Set)) or not _holds_instructions(stmt.value):
+    if not isinstance(stmt, (Let, Set)) or not _is_call(stmt.value) or _is_guarded(stmt.value):
         yield stmt
         return
     before: list[Stmt] = []
@@ -176,10 +190,10 @@ def _map_below(expr: Expr, f: object) -> Expr:
 
 
 def _is_word(expr: Expr) -> bool:
-    return (isinstance(expr, Load) and expr.ty.lanes > 1) or (isinstance(expr, Call) and expr.name in PACKS + MACS)
+    return (isinstance(expr, Load) and expr.ty.lanes > 1) or _is_call(expr)
 
 
-def _holds_instructions(expr: Expr) -> bool:
+def _is_call(expr: Expr) -> bool:
     return isinstance(expr, Call) and expr.name in PACKS + MACS
 
 
@@ -190,8 +204,8 @@ def _is_instruction(stmt: Stmt) -> bool:
             return ty.lanes > 1
         case Let(value=Call(name=name, args=args)):
             return name in PACKS and all(isinstance(a, Local) for a in args)
-        case Set(value=Call(name=name, args=args)):
-            return name in MACS and all(isinstance(a, Local) for a in args)
+        case Set(name=total, value=Call(name=name, args=(Local(), Local(), Local(name=addend)))):
+            return name in MACS and addend == total
     return False
 
 
