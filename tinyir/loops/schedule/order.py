@@ -266,18 +266,27 @@ def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...
 
 @lru_cache(maxsize=512)
 def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, ...]:
-    """The best order found, as positions in `nodes`. `pointers` of a loop are moved on at its end; 0 for no loop.
+    """The best order found, as positions in `nodes`, that given among them if it has `room` for its values. `pointers`
+    of a loop are moved on at its end; 0 for no loop.
 
     The products are the backbone: one a cycle is what the core can do. Everything else is threaded between them, one
     beside each, in the order in which the products need it.
     """
     macs = [i for i, node in enumerate(nodes) if not node.is_value]
-    found = {tuple(range(len(nodes)))}
+    given = tuple(range(len(nodes)))
+    found = {given} if _most_alive(nodes) <= room else set()
     for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
         for latencies in LATENCIES:
             others = _by_deadline(nodes, products, latencies)
             found |= {_zipped(nodes, products, others, lead, room) for lead in LEADS}
     return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
+
+
+def _most_alive(nodes: tuple[_Node, ...]) -> int:
+    """The most values that are held at a time in the order given."""
+    last = {j: i for i, node in enumerate(nodes) for j in node.waits}
+    values = [i for i, node in enumerate(nodes) if node.is_value]
+    return max(sum(i <= now < last.get(i, len(nodes)) for i in values) for now in range(len(nodes)))
 
 
 def _operands(nodes: tuple[_Node, ...], i: int) -> tuple[list[int], list[int]]:
