@@ -67,7 +67,13 @@ class Steps:
     def _var(self, k: _Shape) -> list[object]:
         return [self.pick(k.loops)]
 
-    _unroll = _jam = _hoist = _unswitch = _var
+    _unroll = _jam = _unswitch = _var
+
+    def _hoist(self, k: _Shape) -> list[object]:
+        return [self.pick(k.loops), *self.shuffled(k.buffers)[: self.number(0, 2)]]
+
+    def _order(self, k: _Shape) -> list[object]:
+        return [self.pick([*k.loops, "all"])]
 
     def _nothing(self, k: _Shape) -> list[object]:
         return []
@@ -84,7 +90,7 @@ class Steps:
     def _stage(self, k: _Shape) -> list[object]:
         buffer = self.pick(k.buffers)
         dtypes = ("i8", "i16", "i32", "f32", str(k.kernel.param(buffer).dtype))
-        return [buffer, self.pick(k.loops), self.pick(NAMES), self.pick(dtypes)]
+        return [buffer, self.pick([*k.loops, "all"]), self.pick(NAMES), self.pick(dtypes)]
 
     def _flatten(self, k: _Shape) -> list[object]:
         buffer = self.pick(k.buffers)
@@ -96,6 +102,22 @@ class Steps:
 
     def _pad_sum(self, k: _Shape) -> list[object]:
         return [self.pick(k.loops), self.number(2, 4)]
+
+    def _permute(self, k: _Shape) -> list[object]:
+        buffer = self.pick(k.scratch)
+        return [buffer, *self.rng.permutation(len(k.kernel.param(buffer).shape))]
+
+    def _pad_rows(self, k: _Shape) -> list[object]:
+        return [self.pick(k.scratch), self.number(0, 3), self.number(1, 4)]
+
+    def _widen(self, k: _Shape) -> list[object]:
+        return [self.pick(k.buffers), self.pick(("i8", "i16", "i16", "i32"))]
+
+    def _transpose(self, k: _Shape) -> list[object]:
+        return [*self.pick(k.pairs)]
+
+    def _pair_products(self, k: _Shape) -> list[object]:
+        return [self.pick(k.buffers)]
 
     def _interleave(self, k: _Shape) -> list[object]:
         return [self.pick(k.buffers)]
@@ -113,6 +135,7 @@ class _Shape:
         self.by_var = loops_of(kernel.body)
         self.loops = list(self.by_var) or ["none"]
         self.buffers = [p.name for p in kernel.params]
+        self.scratch = [p.name for p in kernel.by_role("scratch")] or self.buffers
         nested = [(v, s.var) for v, loop in self.by_var.items() for s in loop.body if isinstance(s, For)]
         self.pairs = nested or [(self.loops[0], self.loops[-1])]
 

@@ -81,6 +81,52 @@ def test_smlad_wraps_as_the_sum_does() -> None:
     same_results(plain, apply(plain, ("tensorize(l)",)), arrays)
 
 
+def test_several_sums_become_as_many_instructions() -> None:
+    becomes(
+        PAIRS.format(
+            body="""
+            acc = (acc + (i32(x[2*o + l]) * i32(w[l + o])))
+            other = (other + (i32(x[2*o + l]) * i32(w[l])))
+            acc = (acc + (i32(x[l]) * i32(w[l + 2])))
+            """
+        ).replace("= acc", "= (acc + other)"),
+        "tensorize(l)",
+        """
+        kernel @pairs(in x: i16[8], const w: i16[9], out y: i32[4]) {
+          for o in 4 {
+            var acc: i32 = index(o)
+            var other: i32 = 0
+            acc = smlad(x[2*o] as i16x2, w[o] as i16x2, acc)
+            other = smlad(x[2*o] as i16x2, w[0] as i16x2, other)
+            acc = smlad(x[0] as i16x2, w[2] as i16x2, acc)
+            y[o] = (acc + other)
+          }
+        }
+        """,
+    )
+
+
+def test_several_sums_over_both_halves_of_words() -> None:
+    sums = (f"{s} = ({s} + (i32(x[4*k + 2*b + a]) * i32(w[{o}, 4*k + 2*b + a])))" for s, o in (("acc", "o"), ("t", 0)))
+    text = DOT.format(body=" ".join(sums)).replace("var acc", "var t: i32 = 0 var acc").replace("= acc", "= (acc - t)")
+    after = apply(kernel(text), ("tensorize(b, a)",))
+    assert after.text().count("smlad") == 4
+    same_results(kernel(text), after)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "other = (acc + (i32(x[l]) * i32(w[l])))",  # the first sum, half of it
+        "other = (other + acc)",
+        "other = (other + (i32(x[l]) * acc))",
+    ],
+)
+def test_tensorize_refuses_sums_of_each_other(second: str) -> None:
+    body = f"acc = (acc + (i32(x[2*o + l]) * i32(w[l + o]))) {second}"
+    refuses(PAIRS.format(body=body), "tensorize(l)", "adds products|not read from a buffer")
+
+
 COPY = """
 kernel @k(in x: i8[8], in z: i16[8], scratch s: i16[8], out y: i32[8]) {{
   for v in 8 {{ s[v] = i16(3) }} for k in 2 {{ for l in 2 {{ {body} }} }} for i in 8 {{ y[i] = i32(s[i]) }}
@@ -130,7 +176,8 @@ def test_tensorize_refuses_other_statements(body: str) -> None:
             "acc = (acc + (i32(where [0 <= l < 1] x[l] else i16(0)) * i32(w[l])))",
             "an operand is not read from a buffer",
         ),
-        ("acc = (acc + 1) other = 2", "no loop of two iterations over one statement"),
+        ("acc = (acc + 1) other = 2", "it neither adds products nor stores int16"),
+        ("acc = (acc + 1) y[l] = 2", "no loop of two iterations over one statement, or sums"),
     ],
 )
 def test_tensorize_refuses_operands(body: str, reason: str) -> None:
@@ -173,8 +220,8 @@ def test_tensorize_refuses_other_loops() -> None:
     text = DOT.format(body="acc = (acc + (i32(x[4*k + 2*b + a]) * i32(w[o, 4*k + 2*b + a])))")
     refuses(text, "tensorize(o)", "no loop of two iterations over one statement")
     refuses(text, "tensorize(a)", "it neither adds products")
-    refuses(text, "tensorize(b, o)", "no loop of two iterations over one statement")
-    refuses(text, "tensorize(b, k)", "no loop of two iterations over one statement")
+    refuses(text, "tensorize(b, o)", "`o` is no loop of two iterations over it")
+    refuses(text, "tensorize(b, k)", "`k` is no loop of two iterations over it")
 
 
 @pytest.mark.parametrize(

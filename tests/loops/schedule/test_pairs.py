@@ -1,0 +1,220 @@
+"""The step pair_products: single products of int16 as SMLAD and as products of halves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.loops.kernels import becomes, kernel, refuses, same_results
+from tinyir.loops.schedule import ScheduleError, apply
+
+WINDOW = """
+kernel @window(in x: i16[{image}], const w: i16[{weights}], out y: i32[4]) {{
+  for o in 4 {{
+    var s: i32 = 3
+    var t: i32 = 5
+    {body}
+    y[o] = (s + t)
+  }}
+}}
+"""
+
+
+def product(x: str, w: str, total: str = "s") -> str:
+    return f"{total} = ({total} + (i32(x[{x}]) * i32(w[{w}])))"
+
+
+def window(*products: str, image: str = "12", weights: str = "3") -> str:
+    return WINDOW.format(body="\n    ".join(products), image=image, weights=weights)
+
+
+THREE = (product("2*o", "0"), product("2*o + 1", "1"), product("2*o + 2", "2"))
+
+
+def test_neighbours_in_a_word_are_one_instruction() -> None:
+    becomes(
+        window(*THREE),
+        "pair_products(w)",
+        window(
+            "s = smlad(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
+            "s = smlabt(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
+            weights="2, 2",
+        ),
+    )
+
+
+def test_the_window_that_begins_in_the_middle_of_a_word() -> None:
+    becomes(
+        window(product("2*o + 1", "0"), product("2*o + 2", "1"), product("2*o + 3", "2")),
+        "pair_products(w)",
+        window(
+            "s = smlatb(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
+            "s = smlad(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
+            weights="2, 2",
+        ),
+    )
+
+
+def test_two_sums_keep_apart_and_the_order_of_products_is_free() -> None:
+    becomes(
+        window(*THREE, product("2*o + 2", "0", "t"), product("2*o", "1", "t"), product("2*o + 3", "1", "t")),
+        "pair_products(w)",
+        window(
+            "s = smlad(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
+            "s = smlabt(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
+            "t = smlad(x[2*o + 2] as i16x2, w[0, 0] as i16x2, t)",
+            "t = smlabb(x[2*o] as i16x2, w[1, 0] as i16x2, t)",
+            weights="2, 2",
+        ),
+    )
+
+
+def test_halves_of_every_kind() -> None:
+    """Each half of a word with a weight of its own."""
+    products = [product(f"2*o + {i}", str(w)) for i, w in ((0, 0), (1, 0), (2, 2), (3, 2))]
+    after = apply(kernel(window(*products)), ("pair_products(w)",))
+    assert [word for word in after.text().split() if "smla" in word] == [
+        "smlabb(x[2*o]", "smlatb(x[2*o]", "smlabt(x[2*o", "smlatt(x[2*o",
+    ]  # fmt: skip
+    same_results(kernel(window(*products)), after)
+
+
+def test_a_single_weight_gets_a_zero_beside_it() -> None:
+    becomes(
+        window(product("2*o", "0"), product("2*o + 1", "0", "t"), weights="1"),
+        "pair_products(w)",
+        window(
+            "s = smlabb(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
+            "t = smlatb(x[2*o] as i16x2, w[0, 0] as i16x2, t)",
+            weights="1, 2",
+        ),
+    )
+
+
+def test_weights_before_the_image_and_of_several_rows() -> None:
+    products = [f"s = (s + (i32(w[{r}, {k}]) * i32(x[{r}, 2*o + {k}])))" for r in range(2) for k in range(3)]
+    before = kernel(window(*products, image="2, 10", weights="2, 3"))
+    after = apply(before, ("pair_products(w)",))
+    assert after.text().count("smlad") == 2 and after.param("w").shape == (2, 2, 2)
+    assert after.text().count(" s = ") == 4
+    same_results(before, after)
+
+
+def test_packed_weights() -> None:
+    text = window("for k in 3 { s = (s + (i32(x[2*o + k]) * i32(w[k]))) }")
+    text = text.replace("w: i16[3]", "w: i8[3]")
+    before = kernel(text)
+    steps = ("widen(w, i16)", "pack(w, k)", "unroll(k)", "pair_products(w)")
+    after = apply(before, steps)
+    assert "smlad" in after.text() and "smlabt" in after.text()
+    same_results(before, after)
+
+
+def test_products_under_guards_and_in_loops() -> None:
+    body = f"for h in 2 {{ if 0 <= h + o < 3 {{ {' '.join(THREE)} }} else {{ {product('2*o', '2', 't')} }} }}"
+    before = kernel(window(body))
+    after = apply(before, ("pair_products(w)",))
+    assert after.text().count("smlad") == 1 and after.text().count("smlabt") == 2
+    same_results(before, after)
+
+
+def test_a_store_between_products_keeps_them_apart() -> None:
+    """The image changes in between: neither product may move over the store."""
+    body = f"{product('0', '0')} x[1] = i16(o1[0]) {product('1', '1')} x[0] = i16(9)"
+    text = window(body, image="4").replace("in x", "in o1: i8[1], scratch x").replace(
+        "for o in 4 {", "for v in 4 { x[v] = i16(2) } for o in 4 {"
+    )  # fmt: skip
+    before = kernel(text)
+    after = apply(before, ("pair_products(w)",))
+    assert "smlad" not in after.text()
+    same_results(before, after)
+
+
+def test_products_wrap_as_the_sum_does() -> None:
+    before = kernel(window(*THREE))
+    arrays = {"x": np.full(12, -32768, np.int16), "w": np.full(3, -32768, np.int16)}
+    same_results(before, apply(before, ("pair_products(w)",)), arrays)
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        product("o", "0"),  # either half of a word
+        product("o + 1", "0"),
+        product("2*o", "o"),  # not a weight but a row of them
+        "s = (s - (i32(x[2*o]) * i32(w[0])))",
+        "s = (t + (i32(x[2*o]) * i32(w[0])))",
+        "s = ((i32(x[2*o]) * i32(w[0])) + s)",
+        "s = (s + i32(w[0]))",
+        "s = (s + (i32(i8(x[2*o])) * i32(w[0])))",  # of x the low byte alone
+        "s = (s + (i32(x[2*o]) * i32(i8(w[0]))))",
+        "s = (s + (i32(w[0]) * i32(w[1])))",
+        "s = (s + (i32(where [0 <= o < 2] x[2*o] else i16(0)) * i32(w[0])))",
+        "s = (s + i32((x[2*o] * w[0])))",  # int16 that wraps
+        "s = (s + (i32(y[o]) * i32(w[0])))",
+        f"{product('2*o', '1')} y[o] = i32(w[0])",
+    ],
+)
+def test_other_uses_of_the_weights(body: str) -> None:
+    refuses(window(body, weights="4"), "pair_products(w)", "products of `w`: it is used for something else")
+
+
+def test_a_product_added_twice() -> None:
+    refuses(window(THREE[0], THREE[1], THREE[0]), "pair_products(w)", "one is added to `s` twice")
+    twice = product("2*o + 2", "0"), product("2*o", "0"), product("2*o + 2", "1", "t")
+    same_results(kernel(window(*twice)), apply(kernel(window(*twice)), ("pair_products(w)",)))
+
+
+@pytest.mark.parametrize(
+    ("products", "image"),
+    [
+        ([product("4", "0")], "5"),  # the last of an odd number
+        ([product("1, 0", "0")], "2, 5"),  # the first of a row is the second half of a word
+        ([product("0, 4", "0"), product("1, 0", "1")], "2, 5"),  # a word, but of two rows
+        ([product("0, 4", "0")], "2, 5"),
+        ([product("2*o", "0")], "7"),
+    ],
+)
+def test_words_that_leave_their_row(products: list[str], image: str) -> None:
+    refuses(window(*products, image=image), "pair_products(w)", r"the word x\[.*\] leaves its row")
+
+
+@pytest.mark.parametrize(
+    ("buffer", "reason"),
+    [
+        ("x", "it is no constant of int16"),
+        ("y", "it is no constant of int16"),
+        ("b", "it is no constant of int16"),
+        ("u", "it is read by words, or not at all"),
+        ("e", "it is no constant of int16"),
+        ("n", "cannot find the buffer `n`"),
+    ],
+)
+def test_other_buffers(buffer: str, reason: str) -> None:
+    text = window(*THREE).replace("out y", "const b: i8[3], const u: i16[3], const e: i16[], out y")
+    refuses(text, f"pair_products({buffer})", reason)
+
+
+def test_words_and_tables_of_weights() -> None:
+    word = "s = smlad(x[2*o] as i16x2, w[0] as i16x2, s)"
+    refuses(window(word), "pair_products(w)", "it is read by words, or not at all")
+    refuses(window(*THREE, word), "pair_products(w)", "it is read by words, or not at all")
+    refuses(window(*THREE, "t = i32(w[[index(o)]])", weights="4"), "pair_products(w)", "it is no constant of int16")
+
+
+def test_not_twice() -> None:
+    once = apply(kernel(window(*THREE)), ("pair_products(w)",))
+    with pytest.raises(ScheduleError, match="it is read by words"):
+        apply(once, ("pair_products(w)",))
+
+
+def test_packed_and_flattened_weights() -> None:
+    text = window(*(product(f"2*o + {k}", f"0, {k}") for k in range(3)), weights="1, 3")
+    before = kernel(text)
+    wide = apply(before, ("widen(w, i16)", "pair_products(w)"))
+    same_results(before, wide)
+    with pytest.raises(ScheduleError, match="it was packed and flattened"):
+        apply(before, ("widen(w, i16)", "flatten(w, 0)", "pair_products(w)"))
