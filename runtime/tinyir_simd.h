@@ -150,11 +150,15 @@ static inline int32_t tinyir_ssat8(int32_t x)
 #endif
 }
 
-/* x >> n limited to -128..127; n is a constant from 1 to 31. */
+/* x >> n limited to -128..127; n is a constant from 0 to 31, of which the shift of an SSAT cannot be 0. */
 #if defined(TINYIR_IN_ORDER)
 #define tinyir_ssat_asr(x, n) __extension__({ \
     int32_t tinyir_limited; \
-    __asm__ volatile("ssat %0, #8, %1, asr %2" : "=r"(tinyir_limited) : "r"(x), "i"(n)); \
+    if ((n) == 0) { \
+        __asm__ volatile("ssat %0, #8, %1" : "=r"(tinyir_limited) : "r"(x)); \
+    } else { \
+        __asm__ volatile("ssat %0, #8, %1, asr %2" : "=r"(tinyir_limited) : "r"(x), "i"((n) == 0 ? 1 : (n))); \
+    } \
     tinyir_limited; })
 #else
 static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)

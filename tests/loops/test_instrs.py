@@ -27,8 +27,9 @@ from tests.loops.definitions import (
 from tests.loops.kernels import kernel
 from tests.loops.programs import files_of, folder_of, host_program, module_of
 from tests.runtime.samples import COMPILERS, needs_m7
-from tinyir.loops.instrs import INSTRS, Instr
+from tinyir.loops.instrs import INSTRS, SSAT_ASR, Instr
 from tinyir.loops.ir import F32, I32, Const, Kernel, Ty
+from tinyir.runtime.decode import decode
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.toolchain import CrossCompiler
 from tinyir.target import CompilerKind
@@ -61,6 +62,12 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "smlad": lambda a, b, acc: wrap(a[0] * b[0] + a[1] * b[1] + acc),
     "sxtb16": lambda w: (w[0], w[2]),
     "sxtb16_ror8": lambda w: (w[1], w[3]),
+    "pkhbt": lambda a, b: (a[0], b[0]),
+    "pkhtb": lambda a, b: (a[1], b[1]),
+    "smlabb": lambda a, b, acc: wrap(a[0] * b[0] + acc),
+    "smlabt": lambda a, b, acc: wrap(a[0] * b[1] + acc),
+    "smlatb": lambda a, b, acc: wrap(a[1] * b[0] + acc),
+    "smlatt": lambda a, b, acc: wrap(a[1] * b[1] + acc),
     "ssat8": lambda x: sorted((-128, x, 127))[1],
     "ssat_asr": lambda x, n: sorted((-128, x // 2**n, 127))[1],
     "smmla": lambda a, b, addend: wrap(addend + high_word(a, b, 0)),
@@ -143,6 +150,8 @@ def floats(rng: np.random.Generator, count: int) -> list[Any]:
 def arguments(name: str) -> list[Args]:
     """COUNT lists of arguments for an instruction: its edges against each other, then random ones."""
     rng = np.random.default_rng(len(name))
+    if name == "ssat_asr":
+        return shift_arguments(rng)
     instr = INSTRS[name]
     columns: list[list[Any]] = []
     for position, ty in enumerate(instr.args):
@@ -158,6 +167,22 @@ def arguments(name: str) -> list[Args]:
     corners = list(itertools.islice(itertools.product(*(column[:6] for column in columns)), COUNT // 2))
     shuffled = [[column[i] for i in rng.permutation(COUNT)] for column in columns]
     return [*corners, *zip(*shuffled, strict=True)][:COUNT]
+
+
+EACH_SHIFT = COUNT // 32
+"""How many numbers are shifted by each constant, by 31 some more: SSAT takes no other shift."""
+
+
+def shift_arguments(rng: np.random.Generator) -> list[Args]:
+    """Numbers and their shifts, all those of one shift together; the edges of what saturates are among them."""
+    found: list[Args] = []
+    for i in range(COUNT):
+        n = min(i // EACH_SHIFT, 31)
+        edges = [INT32_MIN, INT32_MAX, -1, *(wrap(edge << n) for edge in (127, 128, -128)), wrap((-128 << n) - 1)]
+        place = i - n * EACH_SHIFT
+        x = edges[place] if place < len(edges) else int(rng.integers(INT32_MIN, INT32_MAX)) >> int(rng.integers(0, 31))
+        found.append((x, n))
+    return found
 
 
 def meanings(name: str) -> list[Any]:
@@ -229,6 +254,8 @@ def element(ty: Ty) -> tuple[str, int]:
 
 def instr_kernel(instr: Instr) -> Kernel:
     """y[i] = instr(a0[i], a1[i], ...)"""
+    if instr is SSAT_ASR:
+        return shift_kernel()
     params, args = [], []
     for n, ty in enumerate(instr.args):
         dtype, lanes = element(ty)
@@ -242,6 +269,17 @@ def instr_kernel(instr: Instr) -> Kernel:
         }}
         """
     )
+
+
+def shift_kernel() -> Kernel:
+    """y[i] = ssat_asr(a0[i], a1[i]), a loop for each constant that a1 holds."""
+    starts = [n * EACH_SHIFT for n in range(32)]
+    loops = [
+        f"for i{n} in {end - at} {{ y[i{n} + {at}] = ssat_asr(a0[i{n} + {at}], {n}) }}"
+        for n, (at, end) in enumerate(itertools.pairwise([*starts, COUNT]))
+    ]
+    params = f"in a0: i32[{COUNT}], in a1: i32[{COUNT}], out y: i32[{COUNT}]"
+    return kernel(f"kernel @ssat_asr({params}) {{ {' '.join(loops)} }}")
 
 
 def column(ty: Ty, values: list[Any]) -> Array:
@@ -275,10 +313,36 @@ def test_c_on_this_machine(opt: str) -> None:
     assert_as_they_mean(program.run(inputs()).outputs)
 
 
+FORMS = {"in order": (), "intrinsics": ("-DTINYIR_NO_ASM",), "portable": ("-DTINYIR_NO_ASM", "-U__ARM_FEATURE_DSP")}
+"""What helpers are on the M7: volatile assembly, intrinsics, or the C of other machines."""
+
+
+@functools.cache
+def m7_program(kind: CompilerKind, form: str) -> M7Program:
+    found = CrossCompiler.detect(kind)
+    compiler = CrossCompiler(kind, (*found.command, *FORMS[form]))
+    with folder_of(files_of(module_of([instr_kernel(instr) for instr in INSTRS.values()]))) as folder:
+        return M7Program.build(folder, "cortex-m7", compiler)
+
+
+@needs_m7
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_forms_on_the_m7(compiler: CompilerKind, form: str) -> None:
+    assert_as_they_mean(m7_program(compiler, form).run(inputs()).outputs)
+
+
+ONE_INSTRUCTION = ("smlad", "pkhbt", "pkhtb", "smlabb", "smlabt", "smlatb", "smlatt", "smmla", "smmlar")
+
+
 @needs_m7
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_intrinsics_on_the_m7(compiler: CompilerKind) -> None:
-    module = module_of([instr_kernel(instr) for instr in INSTRS.values()])
-    with folder_of(files_of(module)) as folder:
-        program = M7Program.build(folder, "cortex-m7", CrossCompiler.detect(compiler))
-    assert_as_they_mean(program.run(inputs()).outputs)
+def test_each_in_order_is_one_instruction(compiler: CompilerKind) -> None:
+    """The one whose name it has."""
+    program = m7_program(compiler, "in order")
+    names = {name: name for name in ONE_INSTRUCTION} | {"ssat_asr": "ssat", "sxtb16_ror8": "sxtb16", "sxtb16": "sxtb16"}
+    for (name, _), op in zip(INSTRS.items(), program.info.ops, strict=True):
+        if name in names:
+            start, end = program.elf.functions[op.function]
+            code = decode(program.elf.loaded(start, end - start), start)
+            assert any(instr.text.split()[0] == names[name] for instr in code), name
