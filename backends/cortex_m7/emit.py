@@ -51,7 +51,7 @@ class KernelPrinter:
         self.kernel = kernel
         self.params = {p.name: p for p in kernel.params}
         self.helpers: set[str] = set()
-        self._names = names_of(kernel)
+        self._names = {identifier(name) for name in names_of(kernel)}
 
     def function(self, name: str, shared: Collection[str], c: CWriter) -> None:
         """The definition of the function `name`. Pointers to the parameters in `shared` may alias each other."""
@@ -86,8 +86,8 @@ class KernelPrinter:
         """The statements of a block whose words are loaded through `pointers`."""
         for stmt in body:
             match stmt:
-                case Let(name=name, value=Load(ty=ty)) if ty.lanes > 1:
-                    pointer, distance = pointers.declared(stmt.value, c)
+                case Let(name=name, value=Load(ty=ty) as load) if ty.lanes > 1:
+                    pointer, distance = pointers.declared(load, c)
                     c.line(f"const uint32_t {identifier(name)} = {self.helper('load32')}({pointer}, {distance});")
                 case For() if is_walk(stmt):
                     self._walk(stmt, c)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tinyir.backends.cortex_m7.cnames import C_TYPES, affine, identifier
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.loops.affine import Affine, flatten
-from tinyir.loops.ir import Body, For, Index, Let, Load, Param, Set, exprs_of, subexprs
+from tinyir.loops.ir import Body, Cond, For, Index, Let, Load, Param, Set, exprs_of, subexprs
 
 REACH = 4095
 """Bytes that an LDR reaches behind its pointer."""
@@ -27,6 +27,8 @@ def is_walk(loop: For) -> bool:
         is_word = isinstance(stmt, Let) and isinstance(stmt.value, Load) and stmt.value.ty.lanes > 1
         for expr in (e for value in exprs_of(stmt) for e in subexprs(value)):
             if isinstance(expr, Index) and expr.at.coef(loop.var):
+                return False
+            if isinstance(expr, Cond) and any(guard.expr.coef(loop.var) for guard in expr.guards):
                 return False
             if isinstance(expr, Load) and any(at.coef(loop.var) for at in expr.index):
                 if not is_word:
