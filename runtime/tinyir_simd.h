@@ -1,6 +1,7 @@
 /* Instructions and helpers that generated kernels call. Each is the intrinsic on a core with the DSP extension and
  * portable C with the same meaning elsewhere. The C backend copies the functions a program uses into it, so each must
- * stand alone but for the tinyir_ functions it names. Words of lanes are uint32_t; lane 0 is the low end. */
+ * stand alone but for the tinyir_ functions it names, which it must name in every form: compilers warn of what is not
+ * used. Words of lanes are uint32_t; lane 0 is the low end. */
 #ifndef TINYIR_SIMD_H
 #define TINYIR_SIMD_H
 
@@ -52,8 +53,12 @@ static inline uint32_t tinyir_sxtb16_ror8(uint32_t bytes)
     uint32_t lanes;
     __asm__ volatile("sxtb16 %0, %1, ror #8" : "=r"(lanes) : "r"(bytes));
     return lanes;
+#elif defined(__ARM_FEATURE_DSP)
+    return (uint32_t)__sxtb16((int8x4_t)((bytes >> 8) | (bytes << 24)));
 #else
-    return tinyir_sxtb16((bytes >> 8) | (bytes << 24));
+    const uint32_t low = (((bytes >> 8) & 0xFFu) ^ 0x80u) - 0x80u;
+    const uint32_t high = ((bytes >> 24) ^ 0x80u) - 0x80u;
+    return (low & 0xFFFFu) | (high << 16);
 #endif
 }
 
@@ -163,7 +168,11 @@ static inline int32_t tinyir_ssat8(int32_t x)
 #else
 static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)
 {
-    return tinyir_ssat8(x >> n);
+#if defined(__ARM_FEATURE_DSP)
+    return (int32_t)__builtin_arm_ssat(x >> n, 8);
+#else
+    return x >> n < -128 ? -128 : (x >> n > 127 ? 127 : x >> n);
+#endif
 }
 #endif
 

@@ -12,8 +12,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.backends.programs import ALL, READABLE, named, program
+from tests.loops.programs import files_of, module_of
+from tests.loops.test_instrs import instr_kernel
 from tinyir.api import Compiled
 from tinyir.diagnostics import ToolError
+from tinyir.loops.instrs import INSTRS
+from tinyir.pipeline import write_files
 from tinyir.runtime.toolchain import WARNINGS, ZIG_CC, CompileOptions, CrossCompiler, has_zig, run_tool
 from tinyir.target import CompilerKind, get_target
 
@@ -64,6 +68,17 @@ def test_no_warning(compiler: str, folders: dict[str, Path], tmp_path: Path) -> 
     needs(compiler)
     assert len(sources_of(folders)) == 2 * len(ALL)
     assert complaints(COMPILERS[compiler], sources_of(folders), tmp_path) == []
+
+
+@pytest.mark.parametrize("defines", [(), ("-DTINYIR_NO_ASM",)], ids=["in order", "plain"])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_warning_of_any_helper_alone(compiler: str, defines: tuple[str, ...], tmp_path: Path) -> None:
+    """Nor of one that it needs in another form only: clang warns of functions of no use."""
+    needs(compiler)
+    for name, instr in INSTRS.items():
+        write_files(files_of(module_of([instr_kernel(instr)])), tmp_path / name)
+    sources = [tmp_path / name / "k.c" for name in INSTRS]
+    assert complaints([*COMPILERS[compiler], *defines], sources, tmp_path) == []
 
 
 def hard_programs() -> list[Compiled]:

@@ -272,14 +272,13 @@ def instr_kernel(instr: Instr) -> Kernel:
 
 
 def shift_kernel() -> Kernel:
-    """y[i] = ssat_asr(a0[i], a1[i]), a loop for each constant that a1 holds."""
+    """y[i] = ssat_asr(a0[i], n), a loop for each constant n."""
     starts = [n * EACH_SHIFT for n in range(32)]
     loops = [
         f"for i{n} in {end - at} {{ y[i{n} + {at}] = ssat_asr(a0[i{n} + {at}], {n}) }}"
         for n, (at, end) in enumerate(itertools.pairwise([*starts, COUNT]))
     ]
-    params = f"in a0: i32[{COUNT}], in a1: i32[{COUNT}], out y: i32[{COUNT}]"
-    return kernel(f"kernel @ssat_asr({params}) {{ {' '.join(loops)} }}")
+    return kernel(f"kernel @ssat_asr(in a0: i32[{COUNT}], out y: i32[{COUNT}]) {{ {' '.join(loops)} }}")
 
 
 def column(ty: Ty, values: list[Any]) -> Array:
@@ -293,6 +292,7 @@ def inputs() -> list[Array]:
         column(ty, [args[n] for args in arguments(name)])
         for name, instr in INSTRS.items()
         for n, ty in enumerate(instr.args)
+        if instr is not SSAT_ASR or n == 0
     ]
 
 
