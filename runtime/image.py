@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tinyir.diagnostics import LimitError, ToolError, UsageError
@@ -41,9 +42,13 @@ def build_image(
         raise _too_large(info, target, "RAM", excess, [("arena", info.arena_bytes), ("stack", stack_bytes)])
     (folder / "memory.x").write_text(_memory_script(target, stack_bytes))
     (folder / "program.h").write_text(_program_header(info))
-    objects = compiler.compile_all(info.source_paths, folder, target, CompileOptions(opt, (info.folder,)))
     support = [HERE / "start.c", HERE / "harness.c", *([HERE / "semihost.c"] if semihosting else [])]
-    helpers = compiler.compile_all(support, folder, target, CompileOptions("-O2", (folder, info.folder, HERE)))
+    with ThreadPoolExecutor(2) as pool:  # the small files beside the large one
+        program = CompileOptions(opt, (info.folder,))
+        compiled = pool.submit(compiler.compile_all, info.source_paths, folder, target, program)
+        around = CompileOptions("-O2", (folder, info.folder, HERE))
+        helpers = compiler.compile_all(support, folder, target, around)
+        objects = compiled.result()
     out = folder / f"{info.name}.elf"
     try:
         return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target)

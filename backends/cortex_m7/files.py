@@ -106,21 +106,16 @@ def weights_text(program: Program) -> str:
 
 def _wrapped(array: np.ndarray[Any, Any]) -> list[str]:
     """The elements as lines of literals."""
-    flat = array.reshape(-1)
-    words = [_literal(v, array.dtype) for v in flat.tolist()]
-    lines, current = [], ""
-    for word in words:
-        if current and len(current) + len(word) + 2 > LINE_WIDTH - 4:
-            lines.append(current)
-            current = ""
-        current += f" {word}," if current else f"{word},"
-    return [*lines, current] if current else lines
+    words = _literals(array.reshape(-1))
+    per_line = max(1, (LINE_WIDTH - 3) // (2 + max(map(len, words), default=0)))
+    return [f"{', '.join(words[i : i + per_line])}," for i in range(0, len(words), per_line)]
 
 
-def _literal(value: Any, dtype: np.dtype[Any]) -> str:
-    if dtype.kind == "f":
-        return float_literal(value)
-    return "INT32_MIN" if value == -(2**31) else str(int(value))
+def _literals(flat: np.ndarray[Any, Any]) -> list[str]:
+    if flat.dtype.kind == "f":
+        return [float_literal(value) for value in flat.tolist()]
+    words = list(map(str, flat.tolist()))
+    return ["INT32_MIN" if word == str(-(2**31)) else word for word in words] if flat.itemsize == 4 else words
 
 
 def cmake_text(program: Program) -> str:

@@ -21,6 +21,7 @@ from tinyir.loops.ir import (
     Store,
     Var,
     exprs_of,
+    loops_of,
     subexprs,
     walk,
 )
@@ -29,7 +30,7 @@ from tinyir.loops.ir import (
 def extents_of(kernel_or_body: Kernel | Body) -> dict[str, int]:
     """The extent of every loop by its variable."""
     body = kernel_or_body.body if isinstance(kernel_or_body, Kernel) else kernel_or_body
-    return {stmt.var: stmt.extent for stmt in walk(body) if isinstance(stmt, For)}
+    return {var: loop.extent for var, loop in loops_of(body).items()}
 
 
 @dataclass(frozen=True)

@@ -424,5 +424,17 @@ def locals_of(body: Body) -> list[str]:
 
 
 def loops_of(body: Body) -> dict[str, For]:
-    """Every loop by its variable; names are unique in a kernel."""
-    return {stmt.var: stmt for stmt in walk(body) if isinstance(stmt, For)}
+    """Every loop by its variable, outer before inner; names are unique in a kernel."""
+    found: dict[str, For] = {}
+
+    def visit(stmts: Body) -> None:
+        for stmt in stmts:
+            if type(stmt) is For:
+                found[stmt.var] = stmt
+                visit(stmt.body)
+            elif type(stmt) is If:
+                visit(stmt.body)
+                visit(stmt.orelse)
+
+    visit(body)
+    return found

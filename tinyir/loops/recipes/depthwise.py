@@ -58,7 +58,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
 
 def written_out(nest: dict[str, For]) -> list[str]:
     """The loops over taps that are written out: both, or a row of a large window."""
-    taps = [v for v in ("kh", "kw") if v in nest]
+    taps: list[str] = [v for v in ("kh", "kw") if v in nest]
     large = len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > MAX_UNROLLED_TAPS
     return taps[1:] if large else taps
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, cast
 
 from tinyir.diagnostics import TinyIRError
-from tinyir.loops.ir import Body, For, If, Kernel, Param, Stmt, locals_of, loops_of, walk
+from tinyir.loops.ir import Body, For, If, Kernel, Param, Stmt, locals_of, loops_of
 
 
 class ScheduleError(TinyIRError):
@@ -145,4 +145,4 @@ def enclosing_loops(kernel: Kernel, var: str) -> list[str]:
 
 def inner_loops(loop: For) -> list[str]:
     """The loops inside a loop."""
-    return [stmt.var for stmt in walk(loop.body) if isinstance(stmt, For)]
+    return list(loops_of(loop.body))

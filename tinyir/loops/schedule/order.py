@@ -276,8 +276,7 @@ def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, 
     given = tuple(range(len(nodes)))
     found = {given} if _most_alive(nodes) <= room else set()
     for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
-        for latencies in LATENCIES:
-            others = _by_deadline(nodes, products, latencies)
+        for others in {tuple(_by_deadline(nodes, products, latencies)) for latencies in LATENCIES}:
             found |= {_zipped(nodes, products, others, lead, room) for lead in LEADS}
     return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
 

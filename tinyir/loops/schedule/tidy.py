@@ -130,6 +130,8 @@ class _Sharing:
     def block(self, body: Body) -> Body:
         known: dict[Expr, Local] = {}
         result: list[Stmt] = []
+        needs = [[e for value in exprs_of(stmt) for e in _candidates(value)] for stmt in body]
+        often = {e for e, n in Counter(e for needed in needs for e in needed).items() if n > 1}
         for position, stmt in enumerate(body):
             match stmt:
                 case For(body=inner):
@@ -139,8 +141,8 @@ class _Sharing:
                     result.append(replace(stmt, body=self.block(inner), orelse=self.block(orelse)))
                     known = {}
                 case Let() | Var() | Set() | Store():
-                    for expr in dict.fromkeys(_candidates(stmt.value)):
-                        if expr not in known and _stands_again(expr, body[position:]):
+                    for expr in dict.fromkeys(e for e in needs[position] if e in often):
+                        if expr not in known and _stands_again(expr, body[position:], needs[position:]):
                             if isinstance(stmt, Let) and stmt.value == expr:
                                 known[expr] = Local(stmt.name, expr.ty)
                             else:
@@ -162,13 +164,14 @@ class _Sharing:
         return Local(name, expr.ty)
 
 
-def _stands_again(expr: Expr, run: Body) -> bool:
-    """Whether the plain statements that `run` begins with need `expr` more than once before it changes."""
+def _stands_again(expr: Expr, run: Body, needs: list[list[Expr]]) -> bool:
+    """Whether the plain statements that `run` begins with need `expr` more than once before it changes; `needs` are
+    what each statement needs."""
     uses = 0
-    for stmt in run:
+    for stmt, needed in zip(run, needs, strict=True):
         if isinstance(stmt, (For, If)):
             break
-        uses += sum(e == expr for value in exprs_of(stmt) for e in _candidates(value))
+        uses += needed.count(expr)
         if uses > 1:
             return True
         if _touches(stmt, expr):

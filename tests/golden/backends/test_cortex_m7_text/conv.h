@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 /* Activations, scratch, inputs and outputs: one buffer, given by the caller. */
-#define CONV_ARENA_BYTES 92
+#define CONV_ARENA_BYTES 80
 #define CONV_ARENA_ALIGN 8
 #define CONV_MACS 96
 
