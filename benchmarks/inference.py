@@ -1,6 +1,6 @@
 """The table of exactness, memory, size and instructions for the models of a folder.
 
-    python benchmarks/inference.py [FOLDER | MODEL.tflite ...] [--io int8] [--compiler gcc|zig] [--opt=-O3] [--json F]
+    python benchmarks/inference.py [FOLDER | MODEL.tflite ...] [--io int8] [-O LEVEL] [--compiler gcc|zig] [--json F]
 
 FOLDER is $TINYIR_MODELS or ../shared/models when none is given. Each model is compiled, run on the emulated Cortex-M7
 on a ramp and three random inputs, and compared with TFLite Micro on each. Instructions are exact counts and cycles
@@ -24,7 +24,7 @@ import numpy as np
 from tinyir.diagnostics import TinyIRError
 from tinyir.frontends.load import load
 from tinyir.ir import semantics
-from tinyir.pipeline import Options, compile_file, write_files
+from tinyir.pipeline import LEVELS, Options, compile_file, write_files
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.oracles import run_oracle
 from tinyir.runtime.profiler import profile
@@ -55,18 +55,20 @@ def main() -> int:
     rows = []
     for path in model_paths(args.models):
         try:
-            rows.append(measure(path, Options(io=args.io, opt=args.opt, compiler=args.compiler), compiler))
+            rows.append(
+                measure(path, Options(io=args.io, level=args.level, opt=args.opt, compiler=args.compiler), compiler)
+            )
         except TinyIRError as error:
             print(f"{path.name}: {error}", file=sys.stderr)
             return 1
         print(f"{path.stem}: {rows[-1]['instructions']:,} instructions", file=sys.stderr)
     print_table("", COLUMNS, [shown(row) for row in rows], sys.stdout)
-    print(
-        f"\n{compiler.version}, {args.opt}; exact: elements of the outputs equal to TFLite Micro's, of those compared"
-    )
+    print(f"\n{compiler.version} {args.opt}, -O {args.level}")
+    print("exact: elements of the outputs equal to TFLite Micro's, of those compared")
     if args.json is not None:
         args.json.write_text(
-            json.dumps({"compiler": compiler.version, "opt": args.opt, "models": rows}, indent=2) + "\n"
+            json.dumps({"compiler": compiler.version, "level": args.level, "opt": args.opt, "models": rows}, indent=2)
+            + "\n"
         )
     return 0
 
@@ -75,6 +77,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", type=Path, nargs="*", help="folders or .tflite files")
     parser.add_argument("--io", choices=["model", "int8"], default="model")
+    parser.add_argument("-O", "--level", choices=LEVELS, default="balanced")
     parser.add_argument("--compiler", choices=["gcc", "zig"])
     parser.add_argument("--opt", default="-O3")
     parser.add_argument("--json", type=Path)

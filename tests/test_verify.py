@@ -42,8 +42,8 @@ def _break(text: str, kind: str) -> str:
     """The program with one constant of the layer conv2d_2 changed."""
     if kind == "c":
         head, name, body = text.partition("digits_conv2d_2(\n")
-        assert name and "tinyir_requant" in body
-        return head + name + body.replace("tinyir_ssat8(", "1 + tinyir_ssat8(", 1)
+        assert name and " = tinyir_ssat_asr(" in body
+        return head + name + body.replace(" = tinyir_ssat_asr(", " = 1 + tinyir_ssat_asr(", 1)
     head, name, body = text.partition("    conv2d_2 = ")
     assert name
     return head + name + body.replace("zero_point=-128", "zero_point=-127", 1)
