@@ -5,7 +5,7 @@ Code and data are taken to be in memory without wait states: caches that always 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from tinyir.runtime.elf import Elf
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.pricing import PricedBlock, price
 from tinyir.runtime.program import Inputs, OpInfo, RunResult
+from tinyir.runtime.trace import Span
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Tally:
 
 
 class Flash(NamedTuple):
-    """Bytes of flash of an op: the instructions of its kernel, and the constants that only it has."""
+    """Bytes of flash of an op: the instructions of its kernel, and its constants. What ops share is the first one's."""
 
     code: int
     constants: int
@@ -79,10 +80,10 @@ def profile(program: M7Program, inputs: Inputs) -> Profile:
 
 
 def _ops(program: M7Program, priced: list[PricedBlock]) -> Iterable[OpProfile]:
-    flash = _flash(program.elf, [op.function for op in program.info.ops])
+    counted: set[str] = set()
     for op in program.info.ops:
         blocks = tuple(one for one in priced if one.block.op == op.index)
-        yield OpProfile(op, _tally(blocks), flash[op.function], blocks)
+        yield OpProfile(op, _tally(blocks), _flash(program.elf, op, counted), blocks)
 
 
 def _tally(blocks: Iterable[PricedBlock]) -> Tally:
@@ -96,12 +97,14 @@ def _tally(blocks: Iterable[PricedBlock]) -> Tally:
     return Tally(instructions, cycles, classes)
 
 
-def _flash(elf: Elf, functions: list[str]) -> dict[str, Flash]:
-    """By the names in C: the constants of kernel `net_conv_1` are called `net_conv_1_w` and so on."""
-    constants = dict.fromkeys(functions, 0)
-    for name, span in elf.objects.items():
-        owners = [function for function in functions if name.startswith(f"{function}_")]
-        if owners:
-            constants[max(owners, key=len)] += span.end - span.begin
-    spans = {function: elf.functions[function] for function in functions}
-    return {name: Flash(span.end - span.begin, constants[name]) for name, span in spans.items()}
+def _flash(elf: Elf, op: OpInfo, counted: set[str]) -> Flash:
+    """The symbols of an op that are not `counted` yet."""
+
+    def size(symbols: Iterable[str], spans: Mapping[str, Span]) -> int:
+        new = [symbol for symbol in dict.fromkeys(symbols) if symbol not in counted]
+        counted.update(new)
+        return sum(spans[symbol].end - spans[symbol].begin for symbol in new)
+
+    numbers = f"{op.function}_numbers"
+    tables = [numbers, *op.constants] if numbers in elf.objects else op.constants
+    return Flash(size([op.function], elf.functions), size(tables, elf.objects))

@@ -58,7 +58,8 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class OpInfo:
-    """One op of the program: one call of the C function `function`."""
+    """One op of the program: one call of the C function `function`, which ops may share. `constants` are the symbols of
+    the arrays in flash that the call is given."""
 
     index: int
     name: str
@@ -68,6 +69,7 @@ class OpInfo:
     live_bytes: int
     function: str
     outputs: tuple[StoredTensor, ...] = ()
+    constants: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"op {self.index} `{self.name}`"
@@ -210,6 +212,7 @@ def _op(entry: Any) -> OpInfo:
         live_bytes=int(entry["live_bytes"]),
         function=str(entry["function"]),
         outputs=tuple(_stored(entry["name"], stored) for stored in entry.get("outputs", ())),
+        constants=tuple(str(symbol) for symbol in entry.get("constants", ())),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from tinyir.backends.cortex_m7.slots import Slots
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
+from tinyir.loops.ir import Param
 
 C_TYPES = {
     DType.I4: "int8_t",
@@ -24,13 +26,19 @@ def identifier(name: str) -> str:
     return re.sub(r"\W", lambda ch: "_" if ch[0].isascii() else f"u{ord(ch[0]):04x}", name, flags=re.ASCII)
 
 
-def affine(expr: Affine) -> str:
-    """An index, the steepest variable first."""
+def element_type(param: Param) -> str:
+    """The C type of a kernel's view of an element of a buffer."""
+    return f"{'const ' if param.role in ('in', 'const') else ''}{C_TYPES[param.dtype]}"
+
+
+def affine(expr: Affine, slots: Slots, of: str) -> str:
+    """An index, the steepest variable first. Its numbers are in slots; `of` names what it is an index of."""
     terms = sorted(expr.terms, key=lambda term: (-abs(term[1]), term[0]))
     text = ""
     for var, coef in terms:
-        factor = var if abs(coef) == 1 else f"{abs(coef)} * {var}"
+        factor = var if abs(coef) == 1 else f"{slots.put(abs(coef), f'{of}_{var}')} * {var}"
         text += (" - " if coef < 0 else " + ") + factor if text else ("-" if coef < 0 else "") + factor
+    first = slots.put(abs(expr.const), f"{of}_first") if expr.const or not text else ""
     if not text:
-        return str(expr.const)
-    return text + (f" {'-' if expr.const < 0 else '+'} {abs(expr.const)}" if expr.const else "")
+        return f"-{first}" if expr.const < 0 else first
+    return f"{text} {'-' if expr.const < 0 else '+'} {first}" if first else text

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import numpy as np
 
 from tinyir.backends.cortex_m7.cnames import C_TYPES, affine, identifier
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.backends.cortex_m7.pointers import Pointers, is_walk
+from tinyir.backends.cortex_m7.slots import Slots
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard, flatten
+from tinyir.loops.instrs import INSTRS
 from tinyir.loops.ir import (
     Bin,
     Body,
@@ -27,7 +27,6 @@ from tinyir.loops.ir import (
     Let,
     Load,
     Local,
-    Param,
     Set,
     Store,
     Ty,
@@ -45,41 +44,18 @@ def c_type(ty: Ty) -> str:
 
 
 class KernelPrinter:
-    """Prints one kernel as a C function; collects the helpers it calls."""
+    """Prints the body of one kernel in C; collects the helpers that it calls and the numbers that may be variables."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
         self.params = {p.name: p for p in kernel.params}
         self.helpers: set[str] = set()
-        self._names = {identifier(name) for name in names_of(kernel)}
-
-    def function(self, name: str, shared: Collection[str], c: CWriter) -> None:
-        """The definition of the function `name`. Pointers to the parameters in `shared` may alias each other."""
-        c.comment([*self.kernel.doc, *self._schedule_lines()])
-        params = ",\n    ".join(self._parameter(p, p.name in shared) for p in self.kernel.params)
-        c.line(f"static TINYIR_KERNEL void {name}(\n    {params})")
-        with c.block(""):
-            self.body(self.kernel.body, c)
-
-    def _schedule_lines(self) -> list[str]:
-        """The schedule, wrapped."""
-        lines: list[str] = []
-        for step in self.kernel.schedule:
-            if lines and len(lines[-1]) + len(step) < 110:
-                lines[-1] += f", {step}"
-            else:
-                lines.append(f"  {step}" if lines else f"schedule: {step}")
-        return lines
-
-    def _parameter(self, p: Param, may_alias: bool) -> str:
-        const = "const " if p.role in ("in", "const") else ""
-        restrict = "" if may_alias else "restrict "
-        return f"{const}{C_TYPES[p.dtype]} *{restrict}{identifier(p.name)}"
+        self.slots = Slots()
+        self.names = {identifier(name) for name in names_of(kernel)}
 
     # -- statements -------------------------------------------------------------------------------------------------
 
     def body(self, body: Body, c: CWriter) -> None:
-        pointers = Pointers(self.params, body, self.pointer_name)
+        pointers = Pointers(self.params, body, self.slots, self.new_name)
         self._words(body, pointers, c)
 
     def _words(self, body: Body, pointers: Pointers, c: CWriter) -> None:
@@ -87,12 +63,12 @@ class KernelPrinter:
         for stmt in body:
             match stmt:
                 case Let(name=name, value=Load(ty=ty) as load) if ty.lanes > 1:
-                    pointer, distance = pointers.declared(load, c)
-                    c.line(f"const uint32_t {identifier(name)} = {self.helper('load32')}({pointer}, {distance});")
+                    word = f"{self.helper('load32')}({pointers.declared(load, c)})"
+                    c.line(f"const uint32_t {identifier(name)} = {word};")
                 case For() if is_walk(stmt):
                     self._walk(stmt, c)
                 case For(var=var, extent=extent, body=inner):
-                    with c.block(f"for (int32_t {var} = 0; {var} < {extent}; {var}++)"):
+                    with c.block(f"for (int32_t {var} = 0; {var} < {self.count(var, extent)}; {var}++)"):
                         self.body(inner, c)
                 case If(guards=guards, body=inner, orelse=orelse):
                     with c.block(f"if ({self.guards(guards)})", "} else {" if orelse else "}"):
@@ -114,11 +90,12 @@ class KernelPrinter:
     def _walk(self, loop: For, c: CWriter) -> None:
         """A loop that does nothing with its variable but load words: pointers move instead of it. The end is volatile,
         so that it takes no register inside the loop, and no compiler writes the loop out."""
-        pointers = Pointers(self.params, loop.body, self.pointer_name, loop.var)
+        pointers = Pointers(self.params, loop.body, self.slots, self.new_name, loop.var)
         pointers.declare(c)
-        end = self.pointer_name("end")
+        end = self.new_name("end")
         first, step = pointers.steps[0]
-        c.line(f"{pointers.type_of(first)} *const volatile {end} = {first} + {step * loop.extent};")
+        way = f"{'-' if step < 0 else '+'} {self.slots.put(abs(step) * loop.extent, f'{first}_length')}"
+        c.line(f"{pointers.type_of(first)} *const volatile {end} = {first} {way};")
         with c.block("do", f"}} while ({first} != {end});"):
             self._words(loop.body, pointers, c)
             for name, step in pointers.steps:
@@ -145,11 +122,11 @@ class KernelPrinter:
     def expr(self, expr: Expr) -> str:
         match expr:
             case Const(value=value, ty=ty):
-                return number(value, ty)
+                return self.number(value, ty)
             case Local(name=name):
                 return identifier(name)
             case Index(at=at):
-                return f"({affine(at)})"
+                return f"({self.affine(at, 'index')})"
             case Load(buffer=buffer, index=index, ty=ty) if ty.lanes > 1:
                 return f"{self.helper('load32')}(&{self.element(buffer, index)}, 0)"
             case Load(buffer=buffer, index=index):
@@ -163,7 +140,7 @@ class KernelPrinter:
             case Cond():
                 return f"({self.top(expr)})"
             case Call(name=name, args=args):
-                return f"{self.helper(name)}({', '.join(self.top(a) for a in args)})"
+                return self._call(name, args)
 
     def _binary(self, expr: Bin) -> str:
         if expr.op not in HELPERS:
@@ -171,25 +148,48 @@ class KernelPrinter:
         text = f"{self.helper(HELPERS[expr.op])}({self.top(expr.a)}, {self.top(expr.b)})"
         return text if expr.ty.dtype is DType.I32 else f"({c_type(expr.ty)}){text}"
 
-    def pointer_name(self, hint: str) -> str:
+    def _call(self, name: str, args: tuple[Expr, ...]) -> str:
+        fixed = INSTRS[name].immediates
+        texts = [
+            number(arg.value, arg.ty) if i in fixed and isinstance(arg, Const) else self.top(arg)
+            for i, arg in enumerate(args)
+        ]
+        return f"{self.helper(name)}({', '.join(texts)})"
+
+    def new_name(self, hint: str) -> str:
         """A name that nothing in the kernel has."""
-        return fresh(self._names, hint)
+        return fresh(self.names, hint)
 
     def helper(self, name: str) -> str:
         self.helpers.add(f"tinyir_{name}")
         return f"tinyir_{name}"
 
     def element(self, buffer: str, index: tuple[Affine, ...]) -> str:
-        return f"{identifier(buffer)}[{affine(flatten(index, self.params[buffer].shape))}]"
+        return f"{identifier(buffer)}[{self.affine(flatten(index, self.params[buffer].shape), buffer)}]"
 
     def guards(self, guards: tuple[Guard, ...]) -> str:
-        return " && ".join(f"{_lower(g)}{affine(g.expr)} < {g.bound}" for g in guards)
+        return " && ".join(self._guard(guard) for guard in guards)
 
+    def _guard(self, guard: Guard) -> str:
+        """The test against 0 is left out where the expression cannot be negative."""
+        positive = guard.expr.const >= 0 and all(c > 0 for _, c in guard.expr.terms)
+        above = f"{self.affine(guard.expr, 'border')} < {self.slots.put(guard.bound, 'bound')}"
+        return above if positive else f"{self.affine(guard.expr, 'border')} >= 0 && {above}"
 
-def _lower(guard: Guard) -> str:
-    """The test against 0, left out where the expression cannot be negative."""
-    positive = guard.expr.const >= 0 and all(c > 0 for _, c in guard.expr.terms)
-    return "" if positive else f"{affine(guard.expr)} >= 0 && "
+    # -- numbers ----------------------------------------------------------------------------------------------------
+
+    def count(self, var: str, extent: int) -> str:
+        return self.slots.put(extent, f"{var}_count")
+
+    def affine(self, expr: Affine, of: str) -> str:
+        return affine(expr, self.slots, identifier(of))
+
+    def number(self, value: int | float, ty: Ty) -> str:
+        """A literal, or a slot for one; the sign and what is not finite stay in the text."""
+        if ty.dtype is DType.F32 or value == -(2**31):
+            return number(value, ty)
+        text = self.slots.put(abs(int(value)), "number")
+        return text if value >= 0 else f"(-{text})"
 
 
 def number(value: int | float, ty: Ty) -> str:

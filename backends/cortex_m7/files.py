@@ -209,7 +209,8 @@ def _op_report(program: Program, step: Step) -> dict[str, Any]:
         "location": str(step.call.loc),
         "macs": step.call.macs(),
         "live_bytes": step.live_bytes,
-        "function": step.function,
+        "function": step.function.name,
+        "constants": [constant.symbol for constant in step.constants],
         "outputs": [
             {
                 "offset": program.offsets[value],

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tinyir.backends.cortex_m7.cnames import C_TYPES, affine, identifier
+from tinyir.backends.cortex_m7.cnames import affine, element_type, identifier
 from tinyir.backends.cortex_m7.cwriter import CWriter
+from tinyir.backends.cortex_m7.slots import Slots
 from tinyir.loops.affine import Affine, flatten
 from tinyir.loops.ir import Body, Cond, For, Index, Let, Load, Param, Set, exprs_of, subexprs
 
@@ -51,8 +52,11 @@ class Pointers:
     """One pointer for each way through a buffer that words of a block take, and as many more as lie out of reach of
     the first. `var` is the loop that they are moved on in, if any."""
 
-    def __init__(self, params: Mapping[str, Param], body: Body, fresh: Callable[[str], str], var: str = "") -> None:
-        self.params, self.fresh, self.var = params, fresh, var
+    def __init__(
+        self, params: Mapping[str, Param], body: Body, slots: Slots, fresh: Callable[[str], str], var: str = ""
+    ) -> None:
+        self.params, self.slots, self.fresh, self.var = params, slots, fresh, var
+        self.sums = any(isinstance(stmt, Set) for stmt in body)
         places: dict[tuple[str, Affine], set[int]] = {}
         for stmt in body:
             if isinstance(stmt, Let) and isinstance(stmt.value, Load) and stmt.value.ty.lanes > 1:
@@ -70,17 +74,19 @@ class Pointers:
         return REACH // self.params[buffer].dtype.bytes
 
     def _pointer(self, buffer: str, moving: Affine, start: int) -> _Pointer:
-        step = moving.coef(self.var) if self.var else 0
-        return _Pointer(buffer, moving - Affine.of(self.var or 0) * step + start, step)
+        return _Pointer(buffer, moving.substitute({self.var: Affine()}) + start, moving.coef(self.var))
 
-    def declared(self, load: Load, c: CWriter) -> tuple[str, int]:
+    def declared(self, load: Load, c: CWriter) -> str:
         """The pointer for a word and how many bytes behind it the word lies; declared here if it is not yet."""
         at = self._place(load)
         here = [p for p in self.pointers[load.buffer, at - at.const] if p.start.const <= at.const]
         pointer = here[-1]
         if not pointer.name:
             self._declare(pointer, c)
-        return pointer.name, (at.const - pointer.start.const) * self.params[load.buffer].dtype.bytes
+        distance, size = at.const - pointer.start.const, self.params[load.buffer].dtype.bytes
+        if self.sums or not distance:
+            return f"{pointer.name}, {distance * size}"
+        return pointer.name + self.slots.put_behind(distance, size, f"{pointer.name}_next")
 
     def declare(self, c: CWriter) -> None:
         """Declare all of them."""
@@ -90,15 +96,12 @@ class Pointers:
     def _declare(self, pointer: _Pointer, c: CWriter) -> None:
         pointer.name = self.fresh(f"{identifier(pointer.buffer)}_at")
         const = "" if pointer.step else "const "
-        element = f"&{identifier(pointer.buffer)}[{affine(pointer.start)}]"
-        c.line(f"{self._type(pointer)} *{const}{pointer.name} = {element};")
+        buffer = identifier(pointer.buffer)
+        element = f"&{buffer}[{affine(pointer.start, self.slots, buffer)}]"
+        c.line(f"{element_type(self.params[pointer.buffer])} *{const}{pointer.name} = {element};")
 
     def _all(self) -> list[_Pointer]:
         return [pointer for pointers in self.pointers.values() for pointer in pointers]
-
-    def _type(self, pointer: _Pointer) -> str:
-        param = self.params[pointer.buffer]
-        return f"{'const ' if param.role in ('in', 'const') else ''}{C_TYPES[param.dtype]}"
 
     @property
     def steps(self) -> list[tuple[str, int]]:
@@ -107,7 +110,7 @@ class Pointers:
 
     def type_of(self, name: str) -> str:
         """What the pointer called `name` points to."""
-        return next(self._type(pointer) for pointer in self._all() if pointer.name == name)
+        return next(element_type(self.params[pointer.buffer]) for pointer in self._all() if pointer.name == name)
 
 
 def _covering(places: list[int], reach: int) -> list[int]:

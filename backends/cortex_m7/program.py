@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tinyir.backends.cortex_m7.cnames import identifier
+from tinyir.backends.cortex_m7.functions import Function, functions_of
 from tinyir.backends.cortex_m7.names import header_names, prefix, unique
 from tinyir.diagnostics import IRError
 from tinyir.ir.core import Func, Module, Value
@@ -27,7 +28,7 @@ class Port:
     parameter: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Constant:
     """An array in flash."""
 
@@ -37,13 +38,15 @@ class Constant:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call: the function, what is passed for each parameter, and the arena bytes alive meanwhile."""
+    """One kernel call: the function, what is passed for each parameter, the constants among that, and the arena bytes
+    alive meanwhile."""
 
     index: int
     call: LoopCall
     kernel: Kernel
-    function: str
+    function: Function
     arguments: tuple[str, ...]
+    constants: tuple[Constant, ...]
     live_bytes: int
 
 
@@ -73,7 +76,7 @@ class Program:
         self._symbols = {f"{self.name}_{name}" for name in header_names(ports)}
         self._places = self._named_places(func)
         calls = [op for op in func.ops if isinstance(op, LoopCall)]
-        self.functions = self._function_names(calls)
+        self._functions = self._functions_of(calls)
         live = LiveBytes(self, calls)
         self.steps = [self._step(i, call, live.at(i)) for i, call in enumerate(calls)]
 
@@ -94,13 +97,22 @@ class Program:
         places.update({_root(v): port.parameter for v, port in zip(func.outputs, self.outputs, strict=True)})
         return places
 
-    def _function_names(self, calls: list[LoopCall]) -> dict[str, str]:
-        """A C function name for each kernel that is called."""
-        names: dict[str, str] = {}
+    def _functions_of(self, calls: list[LoopCall]) -> dict[str, Function]:
+        """The C function of each kernel that is called."""
+        aliased: dict[str, set[str]] = {}
         for call in calls:
-            if call.kernel.name not in names:
-                names[call.kernel.name] = unique(f"{self.name}_{identifier(call.kernel.name)}", self._symbols)
-        return names
+            aliased.setdefault(call.kernel.name, set()).update(self._overlapping(call))
+        kernels = {call.kernel.name: self.kernel(call) for call in calls}
+
+        def name_of(kernel: Kernel) -> str:
+            return unique(f"{self.name}_{identifier(kernel.name)}", self._symbols)
+
+        return functions_of([(kernels[name], aliased[name]) for name in kernels], name_of)
+
+    @property
+    def functions(self) -> list[Function]:
+        """Every kernel function, in the order of first use."""
+        return list(dict.fromkeys(self._functions.values()))
 
     def constant(self, value: Value) -> Constant:
         """The array in flash behind a constant value; equal arrays share one."""
@@ -132,7 +144,11 @@ class Program:
                 arguments.append(self._place(next(results)))
             else:
                 arguments.append(_in_arena(next(scratch)))
-        return Step(index, call, kernel, self.functions[kernel.name], tuple(arguments), live_bytes)
+        function = self._functions[kernel.name]
+        arguments += function.numbers(kernel)
+        values = [value for value in call.operands if isinstance(value.defining_op, Const)]
+        constants = tuple(dict.fromkeys(self.constant(value) for value in values))
+        return Step(index, call, kernel, function, tuple(arguments), constants, live_bytes)
 
     def _read(self, value: Value) -> str:
         if isinstance(value.defining_op, Const):
@@ -143,11 +159,11 @@ class Program:
         """The caller's buffer, or a place in the arena."""
         return self._places.get(root) or _in_arena(self.offsets[root])
 
-    def overlapping(self, step: Step) -> set[str]:
+    def _overlapping(self, call: LoopCall) -> set[str]:
         """The parameters of a call whose memory shares bytes with another's: the compiler must not assume otherwise."""
         spans = {}
-        operands, results = iter(step.call.operands), iter(step.call.results)
-        for p in step.kernel.params:
+        operands, results = iter(call.operands), iter(call.results)
+        for p in self.kernel(call).params:
             if p.role in ("in", "const"):
                 root = _root(next(operands))
                 if not isinstance(root.defining_op, Const):

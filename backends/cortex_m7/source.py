@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
-from tinyir.backends.cortex_m7.emit import KernelPrinter
-from tinyir.backends.cortex_m7.program import Program, Step
+from tinyir.backends.cortex_m7.program import Program
 from tinyir.backends.cortex_m7.support import helper_text, uses_intrinsics
 from tinyir.ir.types import dtype_of
 
@@ -47,11 +46,10 @@ def source_text(program: Program) -> str:
     """The text of NAME.c."""
     kernels = CWriter()
     helpers: set[str] = set()
-    for name, steps in _steps_by_function(program).items():
-        printer = KernelPrinter(steps[0].kernel)
-        printer.function(name, set().union(*(program.overlapping(step) for step in steps)), kernels)
+    for function in program.functions:
+        function.define(kernels)
         kernels.line()
-        helpers |= printer.helpers
+        helpers |= function.helpers
     entry = CWriter()
     _entry(program, entry)
     support = helper_text(sorted(helpers))
@@ -68,13 +66,6 @@ def source_text(program: Program) -> str:
     head.line()
     _declare_tables(program, head)
     return "\n".join([head.text(), PRELUDE, support, kernels.text() + entry.text()])
-
-
-def _steps_by_function(program: Program) -> dict[str, list[Step]]:
-    grouped: dict[str, list[Step]] = {}
-    for step in program.steps:
-        grouped.setdefault(step.function, []).append(step)
-    return grouped
 
 
 def _declare_tables(program: Program, c: CWriter) -> None:
@@ -97,7 +88,7 @@ def _entry(program: Program, c: CWriter) -> None:
         c.line("uint8_t *const base = arena;")
         c.line("(void)base;")
         for step in program.steps:
-            c.call(step.function, step.arguments)
+            c.call(step.function.name, step.arguments)
             c.line(f"TINYIR_AFTER_OP({step.index});")
         c.line("return 0;")
 

@@ -14,7 +14,7 @@ from tests.loops.kernels import Arrays, data_for, kernel, run
 from tests.loops.programs import files_of, folder_of, module_of
 from tests.runtime.samples import COMPILERS, needs_m7
 from tinyir.backends.cortex_m7.cwriter import CWriter
-from tinyir.backends.cortex_m7.emit import KernelPrinter
+from tinyir.backends.cortex_m7.functions import Body, Function
 from tinyir.loops.ir import Kernel
 from tinyir.runtime.host import HostProgram
 from tinyir.runtime.m7 import M7Program
@@ -39,7 +39,7 @@ def sums(*body: str, image: str = "64") -> Kernel:
 def printed(k: Kernel) -> str:
     """The kernel's C, without the record of its schedule."""
     c = CWriter()
-    KernelPrinter(k).function("f", (), c)
+    Function("f", [Body.of(k, ())]).define(c)
     return c.text()
 
 

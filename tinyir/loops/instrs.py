@@ -19,12 +19,13 @@ from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
 
 @dataclass(frozen=True)
 class Instr:
-    """One instruction or helper function without side effects."""
+    """One instruction or helper function without side effects. The arguments at `immediates` are numbers in it."""
 
     name: str
     args: tuple[Ty, ...]
     result: Ty
     means: Callable[..., Any]
+    immediates: tuple[int, ...] = ()
 
     def __call__(self, *args: Expr) -> Call:
         """A call of this instruction; the types are checked."""
@@ -87,8 +88,10 @@ def _float2(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda a, b: np.float32(function(a, b))
 
 
-def _instr(name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any]) -> Instr:
-    INSTRS[name] = instr = Instr(name, args, result, means)
+def _instr(
+    name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any], immediates: tuple[int, ...] = ()
+) -> Instr:
+    INSTRS[name] = instr = Instr(name, args, result, means, immediates)
     return instr
 
 
@@ -106,7 +109,7 @@ SMLATT = _instr("smlatt", (I16X2, I16X2, I32), I32, lambda a, b, acc: wrap_i32(a
 HALF_PRODUCTS = ((SMLABB, SMLABT), (SMLATB, SMLATT))
 """By the half of the first word, then of the second."""
 SSAT8 = _instr("ssat8", (I32,), I32, _saturated)
-SSAT_ASR = _instr("ssat_asr", (I32, I32), I32, lambda x, n: _saturated(x >> n))
+SSAT_ASR = _instr("ssat_asr", (I32, I32), I32, lambda x, n: _saturated(x >> n), immediates=(1,))
 SMMLA = _instr("smmla", (I32, I32, I32), I32, _smmla(0))
 SMMLAR = _instr("smmlar", (I32, I32, I32), I32, _smmla(1 << 31))
 

@@ -24,6 +24,9 @@ from tinyir.ir.types import DType
 Array = npt.NDArray[np.int64]
 
 MOST_VALUES = 256
+COMMON_SHIFT = 20
+"""Tried first, as in `staircase`."""
+
 NEIGHBOURS = sorted(itertools.product(range(-3, 4), repeat=2), key=lambda pair: abs(pair[0]) + abs(pair[1]))
 
 
@@ -92,12 +95,13 @@ def pair_form(op: Requantize, x: Operand, y: Operand) -> PairForm | None:
     shift = min(int(np.floor(30 - np.log2(2 * largest + 2))) + 1, 30)
     if shift < 0:
         return None
-    search = _Search(x.inputs, y.inputs, results, op.lo, op.hi, shift)
-    near = [round(s * 2.0**shift) for s in slopes]
-    for dx, dy in NEIGHBOURS:
-        form = search.with_factors(near[0] + dx, near[1] + dy)
-        if form is not None:
-            return form
+    search = _Search(x.inputs, y.inputs, results, op.lo, op.hi)
+    for bits in dict.fromkeys((min(shift, COMMON_SHIFT), shift)):
+        near = [round(s * 2.0**bits) for s in slopes]
+        for dx, dy in NEIGHBOURS:
+            form = search.with_factors(near[0] + dx, near[1] + dy, bits)
+            if form is not None:
+                return form
     return None
 
 
@@ -105,26 +109,26 @@ class _Search:
     """The pairs in the order of their results; for given factors, the addends that put every result on its side of
     every step."""
 
-    def __init__(self, x: Array, y: Array, results: Array, least: int, most: int, shift: int) -> None:
-        self.x, self.y, self.results, self.shift = x[:, None], y[None, :], results, shift
+    def __init__(self, x: Array, y: Array, results: Array, least: int, most: int) -> None:
+        self.x, self.y, self.results = x[:, None], y[None, :], results
         self.least, self.most = least, most
         flat = (results.reshape(-1) + 128).astype(np.uint8)
         self.order = np.argsort(flat, kind="stable")
         self.levels, self.starts = np.unique(flat[self.order].astype(np.int64) - 128, return_index=True)
 
-    def with_factors(self, a: int, b: int) -> PairForm | None:
-        """The form with these factors, if it is equal for every pair."""
+    def with_factors(self, a: int, b: int, shift: int) -> PairForm | None:
+        """The form with these factors and this shift, if it is equal for every pair."""
         sums = (self.x * a + self.y * b).reshape(-1)[self.order]
         smallest = np.minimum.accumulate(np.minimum.reduceat(sums, self.starts)[::-1])[::-1]
         largest = np.maximum.accumulate(np.maximum.reduceat(sums, self.starts))
-        reach = (self.levels << self.shift) - smallest
-        stay = ((self.levels + 1) << self.shift) - 1 - largest
+        reach = (self.levels << shift) - smallest
+        stay = ((self.levels + 1) << shift) - 1 - largest
         # Below the least and above the most result the clamp has the word.
         low = reach[self.levels > self.least].max(initial=-(1 << 31))
         high = stay[self.levels < self.most].min(initial=(1 << 31) - 1)
         if low > high:
             return None
-        form = PairForm(a, b, int(low + high) >> 1, self.shift)
+        form = PairForm(a, b, int(low + high) >> 1, shift)
         return form if self._proved(form) else None
 
     def _proved(self, form: PairForm) -> bool:

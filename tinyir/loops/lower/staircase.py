@@ -32,6 +32,9 @@ Array = npt.NDArray[np.int64]
 LARGEST_SHIFT = 23
 """127 << (32 + shift) must fit the 64 bits that the search computes with."""
 
+COMMON_SHIFT = 16
+"""Tried first: SSAT has its shift in the instruction, so only kernels with the same one can share their code."""
+
 LARGEST_LEFT = 24
 BLOCK = 8
 HOPELESS = 8
@@ -204,9 +207,10 @@ def _candidates(steps: Steps) -> Iterator[Form]:
         return Form(left, rounded, signed, zero, zero, zero + np.clip(shift, 0, LARGEST_SHIFT))
 
     for s in exponents[:3].tolist():
-        left = _most_left(live, s)
-        if left + s >= 1:
-            yield form(left, False, False, left + s - 1)
+        most = _most_left(live, s)
+        for left in dict.fromkeys((COMMON_SHIFT + 1 - s, most)):
+            if 0 <= left <= most and left + s >= 1:
+                yield form(left, False, False, left + s - 1)
         yield form(1, True, False, s)
     if tests_sign:
         yield from (form(1, True, True, s) for s in exponents[:2].tolist())
