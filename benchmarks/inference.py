@@ -24,7 +24,8 @@ import numpy as np
 from tinyir.diagnostics import TinyIRError
 from tinyir.frontends.load import load
 from tinyir.ir import semantics
-from tinyir.pipeline import LEVELS, Options, compile_file, write_files
+from tinyir.loops.recipes.policy import LEVELS
+from tinyir.pipeline import Options, compile_file, write_files
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.oracles import run_oracle
 from tinyir.runtime.profiler import profile

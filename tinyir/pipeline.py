@@ -20,12 +20,10 @@ from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.loops.recipes.policy import LEVELS, Level
+from tinyir.loops.recipes.policy import Level
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
-
-__all__ = ["LEVELS", "BackendName", "Level", "Options", "Result", "compile_file", "compile_module", "write_files"]
 
 BackendName = Literal["c", "numpy"]
 

@@ -22,6 +22,28 @@ from tinyir.loops.schedule import ScheduleError, apply
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
+COPY = """
+kernel @copy(in x: i8[4, 6], out y: i8[4, 6]) {
+  for i in 4 {
+    for j in 6 {
+      y[i, j] = x[i, j]
+    }
+  }
+}
+"""
+
+DOT = """
+kernel @dot(in x: i8[4, 6], in w: i8[6], out y: i32[4]) {
+  for i in 4 {
+    var acc: i32 = 0
+    for k in 6 {
+      acc = (acc + (i32(x[i, k]) * i32(w[k])))
+    }
+    y[i] = acc
+  }
+}
+"""
+
 
 def kernel(text: str) -> Kernel:
     """The kernel that `text` spells."""

@@ -18,7 +18,7 @@ from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.ops.int_elementwise import Requantize
 from tinyir.ir.types import DType, TensorType
 from tinyir.loops.instrs import SMMLA, SMMLAR, SSAT_ASR
-from tinyir.loops.lower.requant import best_form, wanted_by
+from tinyir.loops.lower.requant import wanted_by
 from tinyir.loops.lower.staircase import Form, Steps, Wanted, cheapest, proved, steps_of
 
 WIDEST = (1 - (1 << 29), (1 << 29) - 1)
@@ -328,7 +328,7 @@ def test_the_constants_of_an_op() -> None:
     checked(want)
 
 
-def test_no_form_without_constants() -> None:
+def test_nothing_is_wanted_without_constants() -> None:
     b = FuncBuilder()
     acc = b.const(np.array([-5, 5], np.int32))
     number = TensorType((1,), DType.I32)
@@ -336,5 +336,11 @@ def test_no_form_without_constants() -> None:
         (b.arg(number), b.const(np.array([-3], np.int32))),
         (b.const(np.array([1 << 30], np.int32)), b.arg(number)),
     ):
-        assert best_form(Requantize(acc, *factors)) is None
-    assert best_form(Requantize(b.arg(number), *(b.const(np.array([n], np.int32)) for n in (1 << 30, -3)))) is None
+        assert wanted_by(Requantize(acc, *factors)) is None
+
+
+def test_no_form_for_any_accumulator() -> None:
+    b = FuncBuilder()
+    acc = b.arg(TensorType((1,), DType.I32))
+    want = wanted_by(Requantize(acc, *(b.const(np.array([n], np.int32)) for n in (1 << 30, -3))))
+    assert want is not None and cheapest(want) is None

@@ -6,7 +6,8 @@ import argparse
 import re
 from typing import Any
 
-from tinyir.pipeline import LEVELS, Options
+from tinyir.loops.recipes.policy import LEVELS
+from tinyir.pipeline import Options
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
 

@@ -15,14 +15,9 @@ from tinyir.loops.lower.pairs import operands_of, pair_form
 from tinyir.loops.lower.staircase import Form, Wanted, cheapest
 
 
-def best_form(op: Requantize) -> Form | None:
-    """The cheapest proved formula of a requantisation to int8; None where only the definition will do."""
-    wanted = wanted_by(op)
-    return None if wanted is None else cheapest(wanted)
-
-
 def wanted_by(op: Requantize) -> Wanted | None:
-    """The op's constants and the ranges of its accumulators, for each channel."""
+    """The op's constants and the ranges of its accumulators, for each channel; None where they are no constants, or
+    the results no int8."""
     multiplier, exponent = constant_of(op.multiplier), constant_of(op.shift)
     if multiplier is None or exponent is None or op.type.storage is not DType.I8:
         return None
@@ -37,13 +32,12 @@ def wanted_by(op: Requantize) -> Wanted | None:
 
 def lower_requantize(op: Requantize, low: Lowering, acc: Expr, point: Point) -> tuple[Expr, Interval]:
     """The scaled value with the zero point added, not yet clamped; and its limits. `acc` may be read twice."""
-    form = best_form(op)
-    if form is None:
+    wanted = wanted_by(op)
+    form = cheapest(wanted) if wanted is not None else None
+    if wanted is None or form is None:
         instr = MULTIPLY_QUANTIZED if op.rounding == "double" else MULTIPLY_QUANTIZED_SINGLE
         scaled = instr(acc, low.operand(op.multiplier, point), low.operand(op.shift, point))
         return (Bin("+", scaled, Const(op.zero_point)) if op.zero_point else scaled), DType.I32.limits
-    wanted = wanted_by(op)
-    assert wanted is not None
     limits = int(form(wanted.lo).min()), int(form(wanted.hi).max())
     like = op.multiplier if op.multiplier.type.elements >= op.shift.type.elements else op.shift
 

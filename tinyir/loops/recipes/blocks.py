@@ -102,9 +102,12 @@ def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str], po
     for var in side:
         kernel = jam(kernel, var)
     fours = len(words) == 3 and loops(kernel)[words[1]].extent == 2
-    kernel = share(tensorize(kernel, words[-1], words[-2]) if fours else tensorize(kernel, words[-1]))
-    for var in words[1:-1] if not fours else ():
-        kernel = unroll(kernel, var)
+    if fours:
+        kernel = share(tensorize(kernel, words[-1], words[-2]))
+    else:
+        kernel = share(tensorize(kernel, words[-1]))
+        for var in words[1:-1]:
+            kernel = unroll(kernel, var)
     return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, policy)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from tinyir.ir.types import DType
 from tinyir.loops.ir import For, Kernel
-from tinyir.loops.recipes.blocks import block_size, finish, has_guards, loops, require, tables_ahead
+from tinyir.loops.recipes.blocks import block_size, finish, loops, require, tables_ahead
 from tinyir.loops.recipes.policy import Policy
-from tinyir.loops.recipes.staging import inside, split_margins
+from tinyir.loops.recipes.staging import guards_ahead, inside, lifted, split_margins
 from tinyir.loops.schedule import (
     jam,
-    lift,
     pad_rows,
     pair_products,
     peel,
@@ -21,7 +20,6 @@ from tinyir.loops.schedule import (
     stage,
     transpose,
     unroll,
-    unswitch,
     widen,
 )
 
@@ -67,10 +65,8 @@ def band_rows(kernel: Kernel, planes: int, policy: Policy) -> int:
     """How many rows of outputs a band has: as many as the scratch holds, evenly divided."""
     nest, x = loops(kernel), kernel.param("x")
     height, taps = nest["h"].extent, nest["kh"].extent if "kh" in nest else 1
-    width = nest["w"].extent
     stride = max(1, -(-x.shape[1] // height))
     pitch = x.shape[2] + (nest["kw"].extent if "kw" in nest else 1) + 1
-    require(width > 0, "no columns")
     fits = [n for n in range(1, height + 1) if height % n == 0]
     sizes = {n: planes * ((n - 1) * stride + taps) * pitch * 2 for n in fits}
     return max((n for n in fits if sizes[n] <= policy.plane_bytes), default=1)
@@ -99,22 +95,13 @@ def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -
     plane, channels = inside(plane, columns, image), inside(channels, columns, image)
     if plane:
         kernel = reorder(kernel, plane, image, *([channels] if channels else []))
-        if has_guards(kernel.with_body((loops(kernel)[plane],))):
-            kernel = simplify(unswitch(kernel, image))
+        kernel = guards_ahead(kernel, image)
     return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 else kernel
 
 
 def left_margin(margins: list[str], columns: str, kernel: Kernel) -> int:
     """How many columns of margin stand left of the image."""
     return loops(kernel)[columns].extent if columns in margins else 0
-
-
-def lifted(kernel: Kernel, margins: list[str], around: list[str]) -> Kernel:
-    """Loops that fill margins, in front of the loops `around`."""
-    for margin in margins:
-        for outer in reversed(around):
-            kernel = lift(kernel, margin, outer)
-    return kernel
 
 
 def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:

@@ -59,8 +59,7 @@ def staged_rows(kernel: Kernel) -> Kernel:
     if columns and rows:
         kernel = reorder(kernel, columns, rows)
     kernel, image, margins = split_margins(kernel, columns, extent, "column")
-    for margin in margins:
-        kernel = lift(kernel, margin, "h")
+    kernel = lifted(kernel, margins, ["h"])
     rows = inside(rows, columns, image)
     return reorder(kernel, rows, image) if rows and image else kernel
 
@@ -80,6 +79,20 @@ def split_margins(kernel: Kernel, var: str, extent: int, name: str) -> tuple[Ker
         kernel = peel(kernel, var, loops(kernel)[var].extent - after, f"{name}_end")
         margins.append(f"{name}_end")
     return simplify(kernel), var, margins
+
+
+def lifted(kernel: Kernel, margins: list[str], around: list[str]) -> Kernel:
+    """Loops that fill margins, in front of the loops `around`."""
+    for margin in margins:
+        for outer in reversed(around):
+            kernel = lift(kernel, margin, outer)
+    return kernel
+
+
+def guards_ahead(kernel: Kernel, var: str) -> Kernel:
+    """Guards in the loop `var`, which must not move with it, are asked once before it."""
+    guarded = has_guards(kernel.with_body((loops(kernel)[var],)))
+    return simplify(unswitch(kernel, var)) if guarded else kernel
 
 
 def inside(var: str, peeled: str, rest: str) -> str:
@@ -106,9 +119,7 @@ def copy_by_rows(kernel: Kernel) -> tuple[Kernel, str]:
     if len(source) == 2:
         kernel = fuse(kernel, source[0], source[1], "j")
         source = ["j"]
-    if has_guards(kernel):
-        kernel = simplify(unswitch(kernel, source[0]))
-    return kernel, source[0]
+    return guards_ahead(kernel, source[0]), source[0]
 
 
 def _row_loops(kernel: Kernel) -> list[str]:
@@ -122,8 +133,7 @@ def copy_by_pixels(kernel: Kernel) -> Kernel:
     """The copy of a row of the image pixel by pixel, few channels written out; what the padding above and below asks is
     asked once a row."""
     source = _row_loops(kernel)
-    if has_guards(kernel):
-        kernel = simplify(unswitch(kernel, source[0]))
+    kernel = guards_ahead(kernel, source[0])
     if len(source) == 2 and loops(kernel)[source[1]].extent <= MAX_CHANNELS_WRITTEN_OUT:
         kernel = unroll(kernel, source[1])
     return kernel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -32,6 +33,8 @@ from tinyir.loops.ir import (
     map_stmts,
 )
 from tinyir.loops.schedule.core import find, inner_loops, param_of, primitive, refuse, replace_loop, require_new
+
+Index = tuple[Affine, ...]
 
 
 @primitive
@@ -159,21 +162,20 @@ def flatten(kernel: Kernel, buffer: str, first: int) -> Kernel:
     if not 0 <= first < max(len(shape), 1):
         raise refuse(kernel, f"flatten `{buffer}` from {first}", f"it has {len(shape)} dimensions")
 
-    def flat(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
-        return (*index[:first], flat_index(index[first:], shape[first:]))
+    kernel = reindexed(kernel, buffer, lambda index: (*index[:first], flat_index(index[first:], shape[first:])))
+    return with_param(kernel, replace(param, shape=(*shape[:first], prod(shape[first:]))))
+
+
+def reindexed(kernel: Kernel, buffer: str, new: Callable[[Index], Index]) -> Kernel:
+    """The kernel with every index of a buffer changed."""
 
     def in_expr(expr: Expr) -> Expr:
-        if isinstance(expr, Load) and expr.buffer == buffer:
-            return replace(expr, index=flat(expr.index))
-        return expr
+        return replace(expr, index=new(expr.index)) if isinstance(expr, Load) and expr.buffer == buffer else expr
 
     def in_stmt(stmt: Stmt) -> Body:
-        if isinstance(stmt, Store) and stmt.buffer == buffer:
-            return (replace(stmt, index=flat(stmt.index)),)
-        return (stmt,)
+        return (replace(stmt, index=new(stmt.index)),) if isinstance(stmt, Store) and stmt.buffer == buffer else (stmt,)
 
-    kernel = kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
-    return with_param(kernel, replace(param, shape=(*shape[:first], prod(shape[first:]))))
+    return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
 
 
 @primitive

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from tinyir.ir.types import DType
@@ -28,12 +27,10 @@ from tinyir.loops.ir import (
     Ty,
     all_exprs,
     map_exprs,
-    map_stmts,
+    walk,
 )
 from tinyir.loops.schedule.core import find, fresh, names_of, param_of, primitive, refuse, replace_loop
-from tinyir.loops.schedule.data import is_gathered, with_param
-
-Index = tuple[Affine, ...]
+from tinyir.loops.schedule.data import Index, is_gathered, reindexed, with_param
 
 
 @primitive
@@ -43,7 +40,7 @@ def permute(kernel: Kernel, buffer: str, *order: int) -> Kernel:
     if sorted(order) != list(range(len(param.shape))):
         raise refuse(kernel, f"permute `{buffer}`", f"{order} is no order of its {len(param.shape)} dimensions")
     kernel = with_param(kernel, replace(param, shape=tuple(param.shape[d] for d in order)))
-    return _reindexed(kernel, buffer, lambda index: tuple(index[d] for d in order))
+    return reindexed(kernel, buffer, lambda index: tuple(index[d] for d in order))
 
 
 @primitive
@@ -55,7 +52,7 @@ def pad_rows(kernel: Kernel, buffer: str, before: int, multiple: int) -> Kernel:
         raise refuse(kernel, f"pad the rows of `{buffer}`", f"by {before} to a multiple of {multiple}")
     length = -(-(param.shape[-1] + before) // multiple) * multiple
     kernel = with_param(kernel, replace(param, shape=(*param.shape[:-1], length)))
-    return _reindexed(kernel, buffer, lambda index: (*index[:-1], index[-1] + before))
+    return reindexed(kernel, buffer, lambda index: (*index[:-1], index[-1] + before))
 
 
 def _scratch_of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
@@ -69,27 +66,7 @@ def _scratch_of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
 
 
 def _stores_words(body: Body, buffer: str) -> bool:
-    found = []
-
-    def visit(stmt: Stmt) -> Body:
-        if isinstance(stmt, Store) and stmt.buffer == buffer and stmt.value.ty.lanes > 1:
-            found.append(stmt)
-        return (stmt,)
-
-    map_stmts(body, visit)
-    return bool(found)
-
-
-def _reindexed(kernel: Kernel, buffer: str, new: Callable[[Index], Index]) -> Kernel:
-    """The kernel with every index of a buffer changed."""
-
-    def in_expr(expr: Expr) -> Expr:
-        return replace(expr, index=new(expr.index)) if isinstance(expr, Load) and expr.buffer == buffer else expr
-
-    def in_stmt(stmt: Stmt) -> Body:
-        return (replace(stmt, index=new(stmt.index)),) if isinstance(stmt, Store) and stmt.buffer == buffer else (stmt,)
-
-    return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
+    return any(isinstance(stmt, Store) and stmt.buffer == buffer and stmt.value.ty.lanes > 1 for stmt in walk(body))
 
 
 @primitive

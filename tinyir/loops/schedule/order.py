@@ -163,37 +163,32 @@ MACS = ("smlad", "smlabb", "smlabt", "smlatb", "smlatt")
 
 def _atoms(stmt: Stmt, taken: set[str]) -> Iterator[Stmt]:
     """A statement with every instruction inside its value bound to a local first."""
-    if not isinstance(stmt, (Let, Set)) or not _is_call(stmt.value) or _is_guarded(stmt.value):
+    if not isinstance(stmt, (Let, Set)) or not isinstance(stmt.value, Call) or not _is_ordered(stmt.value):
         yield stmt
         return
     before: list[Stmt] = []
 
     def bind(expr: Expr) -> Expr:
-        if expr is not stmt.value and _is_word(expr):
+        if _is_word(expr):
             hint = expr.buffer if isinstance(expr, Load) else getattr(expr, "name", "t")
             name = fresh(taken, hint)
             before.append(Let(name, expr))
             return Local(name, expr.ty)
         return expr
 
-    value = _map_below(stmt.value, bind)
+    args = tuple(map_expr(arg, bind) for arg in stmt.value.args)
     yield from before
-    yield replace(stmt, value=value)
+    yield replace(stmt, value=replace(stmt.value, args=args))
 
 
-def _map_below(expr: Expr, f: object) -> Expr:
-    """`map_expr` that leaves the root to itself."""
-    assert callable(f)
-    if isinstance(expr, Call):
-        return Call(expr.name, tuple(map_expr(a, f) for a in expr.args), expr.ty)
-    return expr
+def _is_ordered(call: Call) -> bool:
+    """Whether an instruction is of the kind that is ordered, and no part of it waits for a guard."""
+    return call.name in PACKS + MACS and not _is_guarded(call)
 
 
 def _is_word(expr: Expr) -> bool:
-    return (isinstance(expr, Load) and expr.ty.lanes > 1) or _is_call(expr)
-
-
-def _is_call(expr: Expr) -> bool:
+    if isinstance(expr, Load):
+        return expr.ty.lanes > 1
     return isinstance(expr, Call) and expr.name in PACKS + MACS
 
 
@@ -211,7 +206,8 @@ def _is_instruction(stmt: Stmt) -> bool:
 
 @dataclass(frozen=True)
 class _Node:
-    """An instruction of a run: what it costs, the nodes it waits for, and how many wait for its result."""
+    """An instruction of a run: what it costs, the nodes whose results it reads, and whether it loads or unpacks a
+    value, rather than adding a product to a sum."""
 
     instr: MachineInstr
     waits: tuple[int, ...]
@@ -272,12 +268,13 @@ def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, 
     The products are the backbone: one a cycle is what the core can do. Everything else is threaded between them, one
     beside each, in the order in which the products need it.
     """
+    users = _users(nodes)
     macs = [i for i, node in enumerate(nodes) if not node.is_value]
     given = tuple(range(len(nodes)))
     found = {given} if _most_alive(nodes) <= room else set()
     for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
-        for others in {tuple(_by_deadline(nodes, products, latencies)) for latencies in LATENCIES}:
-            found |= {_zipped(nodes, products, others, lead, room) for lead in LEADS}
+        for others in {tuple(_by_deadline(nodes, users, products, latencies)) for latencies in LATENCIES}:
+            found |= {_zipped(nodes, users, products, others, lead, room) for lead in LEADS}
     return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
 
 
@@ -295,11 +292,21 @@ def _operands(nodes: tuple[_Node, ...], i: int) -> tuple[list[int], list[int]]:
     return words, [j for j in values if not nodes[j].waits]
 
 
-def _by_deadline(nodes: tuple[_Node, ...], products: Sequence[int], latencies: tuple[int, int, int]) -> list[int]:
+def _users(nodes: tuple[_Node, ...]) -> list[list[int]]:
+    """For each node those that read its result."""
+    users: list[list[int]] = [[] for _ in nodes]
+    for i, node in enumerate(nodes):
+        for j in node.waits:
+            users[j].append(i)
+    return users
+
+
+def _by_deadline(
+    nodes: tuple[_Node, ...], users: list[list[int]], products: Sequence[int], latencies: tuple[int, int, int]
+) -> list[int]:
     """The loads and unpackings, the one that is needed first first; one product takes one unit of time."""
     load_to_product, pack_to_product, load_to_pack = latencies
     deadline = {product: time for time, product in enumerate(products)}
-    users = _users(nodes)
     for i in reversed(range(len(nodes))):
         if not nodes[i].is_value:
             continue
@@ -310,20 +317,17 @@ def _by_deadline(nodes: tuple[_Node, ...], products: Sequence[int], latencies: t
     return sorted((i for i in deadline if nodes[i].is_value), key=lambda i: (deadline[i], i))
 
 
-def _users(nodes: tuple[_Node, ...]) -> list[list[int]]:
-    users: list[list[int]] = [[] for _ in nodes]
-    for i, node in enumerate(nodes):
-        for j in node.waits:
-            users[j].append(i)
-    return users
-
-
 def _zipped(
-    nodes: tuple[_Node, ...], products: Sequence[int], others: Sequence[int], lead: int, room: int
+    nodes: tuple[_Node, ...],
+    users: list[list[int]],
+    products: Sequence[int],
+    others: Sequence[int],
+    lead: int,
+    room: int,
 ) -> tuple[int, ...]:
     """`products` and `others` in turn, the first product after `lead` others; at most `room` values alive at a time,
     unless a product waits for one more."""
-    uses = [len(users) for users in _users(nodes)]
+    uses = [len(readers) for readers in users]
     order: list[int] = []
     done: set[int] = set()
     alive = 0
