@@ -1,4 +1,4 @@
-"""The order of instructions: a list scheduler over straight-line code, with the cycle model as its judge.
+"""The order of instructions in straight-line code, found by a list scheduler.
 
 The core issues in order, two instructions a cycle at best, so the order in which a body stands is what it costs. The
 C compiler keeps it: the helpers for these instructions are volatile.
@@ -7,8 +7,7 @@ C compiler keeps it: the helpers for these instructions are volatile.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 
 from tinyir.loops.affine import flatten
 from tinyir.loops.analysis import assigned_locals
@@ -32,7 +31,8 @@ from tinyir.loops.ir import (
     subexprs,
 )
 from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, replace_loop
-from tinyir.machine import MachineInstr, cost, make
+from tinyir.loops.schedule.list_scheduler import Node, schedule
+from tinyir.machine import make
 
 REGISTERS = 14
 """r0 to r12 and lr; the stack pointer and the program counter are taken."""
@@ -40,12 +40,6 @@ REGISTERS = 14
 MOST_ALIVE, MOST_ALIVE_BRIEFLY, BRIEF = 6, 5, 100
 """Loaded and unpacked values that are alive at a time, in loops and long runs, and in runs of fewer than BRIEF
 instructions: there, what the compiler has to put on the stack to have registers costs more than it brings."""
-
-LEADS = range(2, 8)
-"""How many loads and unpackings stand before the first product, to be tried."""
-
-LATENCIES = ((2, 1, 2), (2, 1, 3), (2, 2, 2), (3, 1, 2), (3, 2, 3), (4, 2, 3))
-"""Products from a load to the product, from an unpacking to the product, and from a load to its unpacking, to try."""
 
 
 @primitive
@@ -204,16 +198,6 @@ def _is_instruction(stmt: Stmt) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class _Node:
-    """An instruction of a run: what it costs, the nodes whose results it reads, and whether it loads or unpacks a
-    value, rather than adding a product to a sum."""
-
-    instr: MachineInstr
-    waits: tuple[int, ...]
-    is_value: bool
-
-
 def _best_order(kernel: Kernel, run: Sequence[Stmt], var: str) -> list[Stmt]:
     """A run in the best order found. `var` is the loop whose whole body the run is, if it is one."""
     if len(run) < 3:
@@ -223,10 +207,10 @@ def _best_order(kernel: Kernel, run: Sequence[Stmt], var: str) -> list[Stmt]:
     sums = len(assigned_locals(tuple(run)))
     most = MOST_ALIVE if var or len(run) >= BRIEF else MOST_ALIVE_BRIEFLY
     room = max(3, min(REGISTERS - sums - bases, most))
-    return [run[i] for i in _schedule(nodes, room, bases if var else 0)]
+    return [run[i] for i in schedule(nodes, room, bases if var else 0)]
 
 
-def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[_Node, ...], int]:
+def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...]]) -> tuple[tuple[Node, ...], int]:
     """The instructions of a run under names that depend on nothing but its shape, and how many pointers it needs."""
     names: dict[str, str] = {}
     made: dict[str, int] = {}
@@ -253,112 +237,5 @@ def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...
             case _:
                 raise AssertionError(f"{stmt} is no instruction")
         made[stmt.name] = i
-        nodes.append(_Node(instr, waits, isinstance(stmt, Let)))
+        nodes.append(Node(instr, waits, isinstance(stmt, Let)))
     return tuple(nodes), len(bases)
-
-
-# -- the scheduler ----------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=512)
-def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, ...]:
-    """The best order found, as positions in `nodes`, that given among them if it has `room` for its values. `pointers`
-    of a loop are moved on at its end; 0 for no loop.
-
-    The products are the backbone: one a cycle is what the core can do. Everything else is threaded between them, one
-    beside each, in the order in which the products need it.
-    """
-    users = _users(nodes)
-    macs = [i for i, node in enumerate(nodes) if not node.is_value]
-    given = tuple(range(len(nodes)))
-    found = {given} if _most_alive(nodes) <= room else set()
-    for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
-        for others in {tuple(_by_deadline(nodes, users, products, latencies)) for latencies in LATENCIES}:
-            found |= {_zipped(nodes, users, products, others, lead, room) for lead in LEADS}
-    return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
-
-
-def _most_alive(nodes: tuple[_Node, ...]) -> int:
-    """The most values that are held at a time in the order given."""
-    last = {j: i for i, node in enumerate(nodes) for j in node.waits}
-    values = [i for i, node in enumerate(nodes) if node.is_value]
-    return max(sum(i <= now < last.get(i, len(nodes)) for i in values) for now in range(len(nodes)))
-
-
-def _operands(nodes: tuple[_Node, ...], i: int) -> tuple[list[int], list[int]]:
-    """What a product works on, so that those that share a word and a load stand together."""
-    values = [j for j in nodes[i].waits if nodes[j].is_value]
-    words = [w for j in values for w in nodes[j].waits]
-    return words, [j for j in values if not nodes[j].waits]
-
-
-def _users(nodes: tuple[_Node, ...]) -> list[list[int]]:
-    """For each node those that read its result."""
-    users: list[list[int]] = [[] for _ in nodes]
-    for i, node in enumerate(nodes):
-        for j in node.waits:
-            users[j].append(i)
-    return users
-
-
-def _by_deadline(
-    nodes: tuple[_Node, ...], users: list[list[int]], products: Sequence[int], latencies: tuple[int, int, int]
-) -> list[int]:
-    """The loads and unpackings, the one that is needed first first; one product takes one unit of time."""
-    load_to_product, pack_to_product, load_to_pack = latencies
-    deadline = {product: time for time, product in enumerate(products)}
-    for i in reversed(range(len(nodes))):
-        if not nodes[i].is_value:
-            continue
-        is_load = not nodes[i].waits
-        to_product = load_to_product if is_load else pack_to_product
-        times = [deadline[u] - (load_to_pack if nodes[u].is_value else to_product) for u in users[i]]
-        deadline[i] = min(times, default=len(products))
-    return sorted((i for i in deadline if nodes[i].is_value), key=lambda i: (deadline[i], i))
-
-
-def _zipped(
-    nodes: tuple[_Node, ...],
-    users: list[list[int]],
-    products: Sequence[int],
-    others: Sequence[int],
-    lead: int,
-    room: int,
-) -> tuple[int, ...]:
-    """`products` and `others` in turn, the first product after `lead` others; at most `room` values alive at a time,
-    unless a product waits for one more."""
-    uses = [len(readers) for readers in users]
-    order: list[int] = []
-    done: set[int] = set()
-    alive = 0
-
-    def growth(i: int) -> int:
-        return int(nodes[i].is_value) - sum(1 for j in nodes[i].waits if nodes[j].is_value and uses[j] == 1)
-
-    def put(i: int) -> None:
-        nonlocal alive
-        alive += growth(i)
-        for j in nodes[i].waits:
-            uses[j] -= 1
-        order.append(i)
-        done.add(i)
-
-    left, waiting = list(reversed(others)), list(reversed(products))
-    while left or waiting:
-        before = len(order)
-        stuck = not waiting or not done.issuperset(nodes[waiting[-1]].waits)
-        if left and (stuck or alive + growth(left[-1]) <= room):
-            put(left.pop())
-        led = len(others) - len(left) >= lead or not left or len(order) == before
-        if waiting and led and done.issuperset(nodes[waiting[-1]].waits):
-            put(waiting.pop())
-    return tuple(order)
-
-
-def _price(nodes: tuple[_Node, ...], order: Sequence[int], pointers: int) -> float:
-    """Cycles of an order; of a loop with its pointers, its end and its branch."""
-    code = [nodes[i].instr for i in order]
-    if not pointers:
-        return cost(code)
-    moves = [make.narrow(make.add(f"p{i}", f"p{i}")) for i in range(pointers)]
-    return cost([*code, *moves, make.narrow(make.compare("p0", "end")), make.narrow(make.branch())], loop=True)
