@@ -89,9 +89,9 @@ def parts_of(kernel: Kernel, pixel: str, pixels: int) -> tuple[Kernel, list[tupl
     return peel(kernel, pixel, extent - rest, tail), [(pixel, "", pixels), (tail, f"_{tail}", rest)]
 
 
-def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: Sequence[str], policy: Policy) -> Kernel:
-    """Sums for a pair of channels and `size` pixels side by side, in instructions (see `channel_blocks`)."""
-    kernel = split(kernel, pixel, size, f"{pixel}o", f"{pixel}i")
+def register_block(kernel: Kernel, channel: str, pixel: str, words: Sequence[str], policy: Policy) -> Kernel:
+    """Sums for a pair of channels and the pixels of a block side by side, in instructions (see `channel_blocks`). The
+    loop over `pixel` is split into blocks, `{pixel}o`, and the pixels of one, `{pixel}i`."""
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
     return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy), f"{pixel}o")
 

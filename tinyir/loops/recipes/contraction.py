@@ -25,7 +25,19 @@ from tinyir.loops.recipes.staging import (
     staged_rows,
     widen_by_words,
 )
-from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage, unroll
+from tinyir.loops.schedule import (
+    flatten,
+    fuse,
+    jam,
+    pad_sum,
+    permute,
+    reorder,
+    split,
+    stage,
+    tensorize,
+    unflatten,
+    unroll,
+)
 
 
 def dense(kernel: Kernel, policy: Policy) -> Kernel:
@@ -84,9 +96,21 @@ def tiled(kernel: Kernel, pixel: str, end: str, size: int, words: list[str], pol
     fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= policy.tile_bytes]
     kernel = split(kernel, pixel, max(fits, default=size), f"{pixel}t", f"{pixel}p")
     kernel = stage(kernel, "x", f"{pixel}t", staged, "i16")
-    kernel = widen_by_words(kernel, staged, f"{staged}_0")
-    kernel = reorder(kernel, f"co{end}", f"{pixel}p", f"ci{end}")
-    return register_block(kernel, f"ci{end}", f"{pixel}p", size, [f"{w}{end}" for w in words], policy)
+    kernel = split(kernel, f"{pixel}p", size, f"{pixel}po", f"{pixel}pi")
+    kernel = side_by_side(kernel, staged, size, depth)
+    kernel = reorder(kernel, f"co{end}", f"{pixel}po", f"{pixel}pi", f"ci{end}")
+    return register_block(kernel, f"ci{end}", f"{pixel}p", [f"{w}{end}" for w in words], policy)
+
+
+def side_by_side(kernel: Kernel, staged: str, size: int, depth: int) -> Kernel:
+    """Blocks of `size` widened pixels with the words of all side by side: a block's words lie at the same distances
+    whatever its depth, so that layers of different depths can share code."""
+    copy, blocks = f"{staged}_0", kernel.param(staged).elements // (size * depth)
+    kernel = split(kernel, copy, size * depth, f"{copy}t", f"{copy}p")
+    kernel = split(kernel, f"{copy}p", depth, f"{copy}i", f"{copy}k")
+    kernel = by_fours(kernel, f"{copy}k")
+    kernel = permute(unflatten(kernel, staged, blocks, size, depth // 4, 2, 2), staged, 0, 2, 4, 1, 3)
+    return jam(tensorize(kernel, f"{copy}kb", f"{copy}ka"), f"{copy}i")
 
 
 def convolution(kernel: Kernel, policy: Policy) -> Kernel:
@@ -114,8 +138,8 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
         return finish(channel_blocks(kernel, ["ci"], words, policy))
     kernel, parts = parts_of(kernel, "w", policy.pixels)
     for var, end, size in parts:
-        kernel = reorder(kernel, f"co{end}", var, f"ci{end}")
-        kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words], policy)
+        kernel = split(reorder(kernel, f"co{end}", var, f"ci{end}"), var, size, f"{var}o", f"{var}i")
+        kernel = register_block(kernel, f"ci{end}", var, [f"{w}{end}" for w in words], policy)
         kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
 

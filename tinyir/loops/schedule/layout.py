@@ -1,12 +1,14 @@
-"""Primitives that lay private memory and constants out for words: permute, pad_rows, widen, transpose."""
+"""Primitives that lay private memory and constants out for words: permute, pad_rows, unflatten, widen, transpose."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.affine import flatten as flat_index
+from tinyir.loops.analysis import extents_of
 from tinyir.loops.instrs import PKHBT, PKHTB, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
     I8,
@@ -67,6 +69,32 @@ def _scratch_of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
 
 def _stores_words(body: Body, buffer: str) -> bool:
     return any(isinstance(stmt, Store) and stmt.buffer == buffer and stmt.value.ty.lanes > 1 for stmt in walk(body))
+
+
+@primitive
+def unflatten(kernel: Kernel, buffer: str, *sizes: int) -> Kernel:
+    """Scratch of one dimension gets several: of unflatten(s, 5, 3, 4), s[12*b + 4*i + k] becomes s[b, i, k].
+
+    Refuses indices that the loops do not take apart in this way.
+    """
+    param = _scratch_of_elements(kernel, buffer, "unflatten")
+    what = f"unflatten `{buffer}` to {', '.join(map(str, sizes))}"
+    if len(param.shape) != 1 or not sizes or min(sizes) < 1 or prod(sizes) != param.shape[0]:
+        raise refuse(kernel, what, f"its shape is {', '.join(map(str, param.shape))}")
+    extents = extents_of(kernel)
+
+    def apart(index: Index) -> Index:
+        parts, rest = [], index[0]
+        for stride in (prod(sizes[d + 1 :]) for d in range(len(sizes))):
+            multiples = Affine(tuple((v, c) for v, c in rest.terms if c % stride == 0), rest.const // stride * stride)
+            rest = rest - multiples
+            lo, hi = rest.range(extents)
+            if lo < 0 or hi >= stride:
+                raise refuse(kernel, what, f"the index {index[0]} does not fall apart at {stride}")
+            parts.append(Affine(tuple((v, c // stride) for v, c in multiples.terms), multiples.const // stride))
+        return tuple(parts)
+
+    return reindexed(with_param(kernel, replace(param, shape=sizes)), buffer, apart)
 
 
 @primitive
