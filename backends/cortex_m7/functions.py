@@ -14,6 +14,12 @@ from tinyir.loops.ir import Kernel
 from tinyir.loops.schedule.core import fresh
 
 
+Column = tuple[int, ...]
+"""A number in the text of a function, for each of its kernels."""
+
+MOST_TIMES, MOST_MORE = 16, 4
+
+
 @dataclass(frozen=True)
 class Body:
     """The body of a kernel's function as text with open numbers; which parameters may share memory with others."""
@@ -50,20 +56,31 @@ class Function:
         return self.bodies[0].printer.helpers
 
     @cached_property
-    def _columns(self) -> dict[tuple[int, ...], str]:
-        """The numbers in which kernels differ, one for each kernel, and what they are called in the function."""
-        first = self.bodies[0].printer
-        taken = {*first.names, "numbers"}
-        columns: dict[tuple[int, ...], str] = {}
-        for column, hint in zip(self._slots, first.slots.hints, strict=True):
-            if column not in columns and len(set(column)) > 1:
-                columns[column] = fresh(taken, hint)
-        return columns
-
-    @cached_property
-    def _slots(self) -> list[tuple[int, ...]]:
+    def _slots(self) -> list[Column]:
         """The number in each slot, for each kernel."""
         return list(zip(*(body.printer.slots.values for body in self.bodies), strict=True))
+
+    @cached_property
+    def _columns(self) -> dict[Column, str]:
+        """The numbers that kernels hand over, and what they are called in the function."""
+        first = self.bodies[0].printer
+        hints = dict(zip(reversed(self._slots), reversed(first.slots.hints), strict=True))
+        taken = {*first.names, "numbers"}
+        columns: dict[Column, str] = {}
+        for column in sorted(column for column in hints if len(set(column)) > 1):
+            if not any(follows(column, base) for base in columns):
+                columns[column] = fresh(taken, hints[column])
+        return columns
+
+    def _name(self, column: Column) -> str:
+        """A number in the function: known, handed over, or what follows from another."""
+        if len(set(column)) == 1:
+            return str(column[0])
+        if column in self._columns:
+            return self._columns[column]
+        base, (times, more) = next((base, found) for base in self._columns if (found := follows(column, base)))
+        product = self._columns[base] if times == 1 else f"{times} * {self._columns[base]}"
+        return f"({product} {'-' if more < 0 else '+'} {abs(more)})" if more else f"({product})"
 
     @cached_property
     def _rows(self) -> list[tuple[int, ...]]:
@@ -94,7 +111,7 @@ class Function:
         with c.block(""):
             for i, name in enumerate(self._columns.values()):
                 c.line(f"const int32_t {name} = numbers[{i}];")
-            names = {i: self._columns[column] for i, column in enumerate(self._slots) if column in self._columns}
+            names = {i: self._name(column) for i, column in enumerate(self._slots) if len(set(column)) > 1}
             c.lines += fill(body.text, body.printer.slots.values, names).splitlines()
 
     def _parameter(self, body: Body, name: str) -> str:
@@ -120,6 +137,16 @@ def functions_of(
         groups.setdefault(body.key, []).append(body)
     functions = [Function(name_of(bodies[0].kernel), bodies) for bodies in groups.values()]
     return {body.kernel.name: function for function in functions for body in function.bodies}
+
+
+def follows(column: Column, base: Column) -> tuple[int, int] | None:
+    """Factor and addend, both small, that make `column` of `base` for every kernel: a stride, the next element of a
+    row. Compilers then see that addresses have parts in common."""
+    rise = next(((c - column[0], b - base[0]) for c, b in zip(column, base, strict=True) if b != base[0]), (0, 1))
+    times = rise[0] // rise[1]
+    more = column[0] - times * base[0]
+    fits = 1 <= times <= MOST_TIMES and abs(more) <= MOST_MORE
+    return (times, more) if fits and all(c == times * b + more for c, b in zip(column, base, strict=True)) else None
 
 
 def schedule_lines(kernel: Kernel) -> list[str]:

@@ -32,6 +32,17 @@ PRELUDE = """\
 #define TINYIR_KERNEL
 #endif
 
+/* Before a loop that stays one: the schedule has written out what pays. */
+#if defined(__OPTIMIZE_SIZE__)
+#define TINYIR_ROLLED
+#elif defined(__clang__)
+#define TINYIR_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define TINYIR_ROLLED _Pragma("GCC unroll 1")
+#else
+#define TINYIR_ROLLED
+#endif
+
 /* Called after each op; a build that wants to watch the program defines it. By default it only keeps the compiler from
  * dropping an op whose result no later one needs, so that the program does what report.json lists. */
 #if !defined(TINYIR_AFTER_OP) && defined(__GNUC__)
