@@ -190,7 +190,7 @@ def test_depthwise(kernel: tuple[int, int]) -> None:
     for channels, layout in product(CHANNELS, ("HWO", "OHW")):
         for pad, stride in ((NO_PAD, (1, 1)), (same, (1, 1)), (same, (2, 2)), (((0, 1), (1, 0)), (2, 1))):
             steps = steps_of(depthwise((5, 6), channels, kernel, stride, pad, layout=layout))
-            assert "pair_products" in steps or channels == 1 or layout == "HWO"
+            assert "pair_products" in steps or channels == 1
 
 
 @pytest.mark.parametrize("multiplier", [2, 3])
@@ -212,7 +212,7 @@ def test_depthwise_on_small_maps() -> None:
 
 def test_large_depthwise_windows_stay_loops() -> None:
     scheduled = schedule(depthwise((7, 7), 2, (6, 5), pad=((2, 3), (2, 2))).kernel)
-    assert not any(step.startswith("unroll") for step in scheduled.schedule)
+    assert [step for step in scheduled.schedule if step.startswith("unroll")] == ["unroll(kw)"]
     steps_of(depthwise((7, 7), 2, (6, 5), pad=((2, 3), (2, 2))))
 
 
@@ -243,6 +243,12 @@ def test_bands_of_rows() -> None:
     scratch = sum(p.bytes for p in scheduled.by_role("scratch"))
     assert scratch <= POLICIES["size"].plane_bytes
     steps_of(case, "size")
+
+
+def test_depthwise_weights_stay_int8_but_for_speed() -> None:
+    kernel = depthwise((9, 11), 4, (5, 5), pad=((2, 2), (2, 2))).kernel
+    sizes = {level: schedule(kernel, level).param("weights").bytes for level in LEVELS}
+    assert sizes == {"size": 160, "balanced": 160, "speed": 320}
 
 
 def test_levels_differ_in_scratch() -> None:
