@@ -110,7 +110,19 @@ CHANNELS = (1, 2, 3, 4, 5, 8)
 def test_dense(inputs: int) -> None:
     for rows, outputs in product((1, 3), CHANNELS):
         steps = steps_of(dense(rows, inputs, outputs))
-        assert ("tensorize" in steps) == (inputs > 1 and outputs > 1)
+        assert ("tensorize" in steps) == (inputs > 1)
+
+
+@pytest.mark.parametrize("outputs", [6, 7, 9, 10, 11])
+def test_dense_rows_that_are_left(outputs: int) -> None:
+    for inputs, level in product((6, 8), LEVELS):
+        steps = steps_of(dense(1, inputs, outputs), level)
+        assert {"tensorize", "peel"} <= steps
+
+
+def test_dense_widens_its_input_where_it_is_read_again() -> None:
+    for outputs, scratch in ((1, []), (4, []), (5, [48])):
+        assert [p.bytes for p in schedule(dense(1, 24, outputs).kernel, "speed").by_role("scratch")] == scratch
 
 
 def test_dense_with_weights_of_int16() -> None:
