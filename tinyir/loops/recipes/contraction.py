@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import For, Kernel, Set
+from tinyir.loops.ir import For, Kernel, Load, Set, all_exprs
 from tinyir.loops.recipes.blocks import (
     by_fours,
     channel_blocks,
@@ -107,8 +107,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     depth = x.shape[-1]
     kernel = staged_rows(kernel)
     if depth % 4 == 0:
-        kernel = flatten(flatten(kernel, "xs", len(kernel.param("xs").shape) - 2), "weights", 2)
-        kernel, run = (fuse(kernel, "kw", "ic", "k"), "k") if "kw" in nest else (kernel, "ic")
+        kernel, run = one_run(kernel)
         kernel, words = sum_in_words(kernel, run, depth, "c")
         kernel = interleave_channels(kernel, "c", *(["kh"] if "kh" in nest else []), *words)
         kernel, copy = copy_by_rows(kernel)
@@ -116,6 +115,9 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     else:
         taps = [v for v in ("kh", "kw", "ic") if v in nest]
         require(bool(taps), "nothing to sum")
+        if taps[-2:] == ["kw", "ic"] and windows_begin_at_words(kernel, depth):
+            kernel, run = one_run(kernel)
+            taps = [*taps[:-2], run]
         kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
         kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
@@ -128,6 +130,18 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
         kernel = register_block(kernel, f"ci{end}", var, size, [f"{w}{end}" for w in words], policy)
         kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
+
+
+def one_run(kernel: Kernel) -> tuple[Kernel, str]:
+    """A row of a window as one run of elements, and the loop over it."""
+    kernel = flatten(flatten(kernel, "xs", len(kernel.param("xs").shape) - 2), "weights", 2)
+    return (fuse(kernel, "kw", "ic", "k"), "k") if "kw" in loops(kernel) else (kernel, "ic")
+
+
+def windows_begin_at_words(kernel: Kernel, depth: int) -> bool:
+    """Whether the rows of windows over pixels of `depth` elements are runs that begin at whole words."""
+    steps = [at for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == "xs" for at in e.index]
+    return all(at.coef("w") * depth % 2 == 0 and at.coef("kw") in (0, 1) for at in steps)
 
 
 def short_windows(kernel: Kernel, rows: str, policy: Policy) -> Kernel:
