@@ -37,7 +37,7 @@ def test_neighbours_in_a_word_are_one_instruction() -> None:
         "pair_products(w)",
         window(
             "s = smlad(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
-            "s = smlabt(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
+            "s = smlabb(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
             weights="2, 2",
         ),
     )
@@ -48,7 +48,7 @@ def test_the_window_that_begins_in_the_middle_of_a_word() -> None:
         window(product("2*o + 1", "0"), product("2*o + 2", "1"), product("2*o + 3", "2")),
         "pair_products(w)",
         window(
-            "s = smlatb(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
+            "s = smlatt(x[2*o] as i16x2, w[0, 0] as i16x2, s)",
             "s = smlad(x[2*o + 2] as i16x2, w[1, 0] as i16x2, s)",
             weights="2, 2",
         ),
@@ -79,6 +79,34 @@ def test_halves_of_every_kind() -> None:
     same_results(kernel(window(*products)), after)
 
 
+@pytest.mark.parametrize("taps", range(1, 9))
+@pytest.mark.parametrize("starts", [(0,), (1,), (0, 1), (0, 2), (1, 3), (3, 0)])
+@pytest.mark.parametrize("dtype", ["i8", "i16"])
+def test_windows_of_any_length_that_begin_anywhere(taps: int, starts: tuple[int, ...], dtype: str) -> None:
+    """Where all begin at the same half of a word, the weights become pairs without overlap; in words of int8, two to a
+    word."""
+    products = [product(f"4*o + {start + k}", str(k), "st"[i]) for i, start in enumerate(starts) for k in range(taps)]
+    before = kernel(window(*products, image="24", weights=str(taps)).replace("w: i16", f"w: {dtype}"))
+    after = apply(before, ("pair_products(w)",))
+    alike = len({start % 2 for start in starts}) == 1
+    pairs = (taps + starts[0] % 2 + 1) // 2 if alike else max(1, taps - 1)
+    assert after.param("w").shape == ((pairs, 2) if dtype == "i16" else (-(-pairs // 2), 4))
+    assert str(after.param("w").dtype) == dtype
+    same_results(before, after)
+
+
+def test_pairs_of_int8_are_unpacked() -> None:
+    becomes(
+        window(*THREE).replace("w: i16", "w: i8"),
+        "pair_products(w)",
+        window(
+            "s = smlad(x[2*o] as i16x2, sxtb16(w[0, 0] as i8x4), s)",
+            "s = smlabb(x[2*o + 2] as i16x2, sxtb16_ror8(w[0, 0] as i8x4), s)",
+            weights="1, 4",
+        ).replace("w: i16", "w: i8"),
+    )
+
+
 def test_a_single_weight_gets_a_zero_beside_it() -> None:
     becomes(
         window(product("2*o", "0"), product("2*o + 1", "0", "t"), weights="1"),
@@ -106,7 +134,7 @@ def test_packed_weights() -> None:
     before = kernel(text)
     steps = ("widen(w, i16)", "pack(w, k)", "unroll(k)", "pair_products(w)")
     after = apply(before, steps)
-    assert "smlad" in after.text() and "smlabt" in after.text()
+    assert "smlad" in after.text() and "smlabb" in after.text()
     same_results(before, after)
 
 
@@ -114,7 +142,7 @@ def test_products_under_guards_and_in_loops() -> None:
     body = f"for h in 2 {{ if 0 <= h + o < 3 {{ {' '.join(THREE)} }} else {{ {product('2*o', '2', 't')} }} }}"
     before = kernel(window(body))
     after = apply(before, ("pair_products(w)",))
-    assert after.text().count("smlad") == 1 and after.text().count("smlabt") == 2
+    assert after.text().count("smlad") == 1 and after.text().count("smlabb") == 2
     same_results(before, after)
 
 
@@ -185,16 +213,16 @@ def test_words_that_leave_their_row(products: list[str], image: str) -> None:
 @pytest.mark.parametrize(
     ("buffer", "reason"),
     [
-        ("x", "it is no constant of int16"),
-        ("y", "it is no constant of int16"),
-        ("b", "it is no constant of int16"),
+        ("x", "it is no constant of int8 or int16"),
+        ("y", "it is no constant of int8 or int16"),
+        ("b", "it is no constant of int8 or int16"),
         ("u", "it is read by words, or not at all"),
-        ("e", "it is no constant of int16"),
+        ("e", "it is no constant of int8 or int16"),
         ("n", "cannot find the buffer `n`"),
     ],
 )
 def test_other_buffers(buffer: str, reason: str) -> None:
-    text = window(*THREE).replace("out y", "const b: i8[3], const u: i16[3], const e: i16[], out y")
+    text = window(*THREE).replace("out y", "in b: i8[3], const u: i16[3], const e: i16[], out y")
     refuses(text, f"pair_products({buffer})", reason)
 
 
@@ -202,7 +230,7 @@ def test_words_and_tables_of_weights() -> None:
     word = "s = smlad(x[2*o] as i16x2, w[0] as i16x2, s)"
     refuses(window(word), "pair_products(w)", "it is read by words, or not at all")
     refuses(window(*THREE, word), "pair_products(w)", "it is read by words, or not at all")
-    refuses(window(*THREE, "t = i32(w[[index(o)]])", weights="4"), "pair_products(w)", "it is no constant of int16")
+    refuses(window(*THREE, "t = i32(w[[index(o)]])", weights="4"), "pair_products(w)", "it is no constant of int8 or int16")
 
 
 def test_not_twice() -> None:

@@ -82,9 +82,10 @@ def _tap_loops(low: Lowering, w: Value, depthwise: bool) -> tuple[dict[str, Affi
 def _input_channel(
     low: Lowering, y: Value, loops: list[tuple[str, int]], point: Point, multiplier: int
 ) -> tuple[Affine, list[tuple[str, int]], dict[str, Affine], Point]:
-    """The input channel of a depthwise convolution. With a multiplier the loop over output channels becomes two."""
+    """The input channel of a depthwise convolution. With a multiplier the loop over output channels becomes two, unless
+    there is one input channel: then it is like that of any convolution."""
     out = by_letter(y.type, point)
-    if multiplier == 1 or not out["C"].terms:
+    if multiplier in (1, y.type.size("C")):
         return (out["C"] if multiplier == 1 else Affine()), loops, out, point
     channels = y.type.size("C") // multiplier
     index, outer = low.axis("ic", channels)

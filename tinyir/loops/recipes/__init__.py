@@ -21,7 +21,7 @@ Recipe = Callable[[Kernel, Policy], Kernel]
 
 RECIPES: dict[str, tuple[Recipe, ...]] = {
     "int.conv2d": (pointwise, convolution),
-    "int.depthwise_conv2d": (depthwise,),
+    "int.depthwise_conv2d": (depthwise, convolution),
     "int.dense": (dense,),
 }
 

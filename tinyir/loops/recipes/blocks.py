@@ -39,6 +39,12 @@ def loops(kernel: Kernel) -> dict[str, For]:
     return loops_of(kernel.body)
 
 
+def extent_of(kernel: Kernel, var: str) -> int:
+    """The iterations over `var`; a loop of one iteration was never made."""
+    loop = loops(kernel).get(var)
+    return 1 if loop is None else loop.extent
+
+
 def has_guards(kernel: Kernel) -> bool:
     return any(isinstance(e, Cond) for e in all_exprs(kernel.body))
 
@@ -70,9 +76,13 @@ def by_fours(kernel: Kernel, var: str) -> Kernel:
 def interleave_channels(kernel: Kernel, channel: str, *inner: str) -> Kernel:
     """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them. Where
     the channels are odd in number each is alone: its words hold neighbours in turn, the last two loops exchanged."""
-    pair = block_size(loops(kernel)[channel].extent, 2)
+    alone = (*inner[:-2], inner[-1], inner[-2])
+    extent = extent_of(kernel, channel)
+    if extent == 1:
+        return flatten(pack(kernel, "weights", *alone), "weights", 0)
+    pair = block_size(extent, 2)
     kernel = split(kernel, channel, pair, f"{channel}o", f"{channel}i")
-    inner = inner if pair == 2 else (*inner[:-2], inner[-1], inner[-2])
+    inner = inner if pair == 2 else alone
     return flatten(pack(kernel, "weights", f"{channel}o", *inner, f"{channel}i"), "weights", 1)
 
 

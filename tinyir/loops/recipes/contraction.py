@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import For, Kernel, Set
+from tinyir.loops.ir import For, Kernel, Load, Set, all_exprs
 from tinyir.loops.recipes.blocks import (
-    block_size,
     by_fours,
     channel_blocks,
+    extent_of,
     finish,
     has_guards,
     interleave_channels,
@@ -40,20 +40,30 @@ from tinyir.loops.schedule import (
 )
 
 
+ROWS = 4
+"""Rows of weights that a dense layer takes at a time."""
+
+
 def dense(kernel: Kernel, policy: Policy) -> Kernel:
-    """Four rows of weights at a time meet the input, which is widened once, or whenever it is read."""
+    """Four rows of weights at a time, then those that are left, meet the input. It is widened whenever it is read, or
+    once, which costs more if it is read but once."""
     nest, x = loops(kernel), kernel.param("x")
-    require({"o", "i"} <= nest.keys() and x.dtype is DType.I8, "no row of int8")
-    depth, rows = x.shape[-1], block_size(nest["o"].extent, 4, 2)
-    staged = policy.widen_rows or depth % 4 != 0
+    require("i" in nest and x.dtype is DType.I8, "no row of int8")
+    depth, outputs = x.shape[-1], extent_of(kernel, "o")
+    staged = depth % 4 != 0 or (policy.widen_rows and outputs > ROWS)
     if staged:
         kernel = stage(kernel, "x", "n" if "n" in nest else "all", "xs", "i16")
     kernel, words = sum_in_words(kernel, "i", depth, "o")
     kernel = interleave_channels(kernel, "o", *words)
-    kernel = split(kernel, "oo", rows // 2, "or", "op") if rows > 2 else kernel
     if staged and depth % 4 == 0:
         kernel = widen_by_words(kernel, "xs", "xs_1")
-    return finish(channel_blocks(kernel, ["oi", "op"] if rows > 2 else ["oi"], words, policy))
+    if outputs == 1:
+        return finish(channel_blocks(kernel, [], words, policy))
+    kernel, parts = parts_of(kernel, "oo", ROWS // loops(kernel)["oi"].extent)
+    for var, end, size in parts:
+        kernel = split(kernel, var, size, f"{var}r", f"{var}p")
+        kernel = channel_blocks(kernel, [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words], policy)
+    return finish(kernel)
 
 
 def sum_in_words(kernel: Kernel, var: str, extent: int, channel: str) -> tuple[Kernel, list[str]]:
@@ -64,7 +74,7 @@ def sum_in_words(kernel: Kernel, var: str, extent: int, channel: str) -> tuple[K
     """
     if extent % 4 == 0:
         return by_fours(kernel, var), [f"{var}o", f"{var}a", f"{var}b"]
-    if loops(kernel)[channel].extent % 2 == 0:
+    if extent_of(kernel, channel) % 2 == 0:
         return split(pad_sum(kernel, var, 2), var, 2, f"{var}a", f"{var}b"), [f"{var}a", f"{var}b"]
     kernel = split(pad_sum(kernel, var, 4), var, 4, f"{var}o", f"{var}4")
     return split(kernel, f"{var}4", 2, f"{var}a", f"{var}b"), [f"{var}o", f"{var}a", f"{var}b"]
@@ -121,8 +131,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     depth = x.shape[-1]
     kernel = staged_rows(kernel)
     if depth % 4 == 0:
-        kernel = flatten(flatten(kernel, "xs", len(kernel.param("xs").shape) - 2), "weights", 2)
-        kernel, run = (fuse(kernel, "kw", "ic", "k"), "k") if "kw" in nest else (kernel, "ic")
+        kernel, run = one_run(kernel)
         kernel, words = sum_in_words(kernel, run, depth, "c")
         kernel = interleave_channels(kernel, "c", *(["kh"] if "kh" in nest else []), *words)
         kernel, copy = copy_by_rows(kernel)
@@ -130,6 +139,9 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     else:
         taps = [v for v in ("kh", "kw", "ic") if v in nest]
         require(bool(taps), "nothing to sum")
+        if taps[-2:] == ["kw", "ic"] and windows_begin_at_words(kernel, depth):
+            kernel, run = one_run(kernel)
+            taps = [*taps[:-2], run]
         kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
         kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
@@ -142,6 +154,18 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
         kernel = register_block(kernel, f"ci{end}", var, [f"{w}{end}" for w in words], policy)
         kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
+
+
+def one_run(kernel: Kernel) -> tuple[Kernel, str]:
+    """A row of a window as one run of elements, and the loop over it."""
+    kernel = flatten(flatten(kernel, "xs", len(kernel.param("xs").shape) - 2), "weights", 2)
+    return (fuse(kernel, "kw", "ic", "k"), "k") if "kw" in loops(kernel) else (kernel, "ic")
+
+
+def windows_begin_at_words(kernel: Kernel, depth: int) -> bool:
+    """Whether the rows of windows over pixels of `depth` elements are runs that begin at whole words."""
+    steps = [at for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == "xs" for at in e.index]
+    return all(at.coef("w") * depth % 2 == 0 and at.coef("kw") in (0, 1) for at in steps)
 
 
 def short_windows(kernel: Kernel, rows: str, policy: Policy) -> Kernel:

@@ -9,6 +9,7 @@ from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import guards_ahead, inside, lifted, split_margins
 from tinyir.loops.schedule import (
     jam,
+    pack,
     pad_rows,
     pair_products,
     peel,
@@ -34,7 +35,8 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     over aligned pairs of a plane's elements."""
     nest, x = loops(kernel), kernel.param("x")
     channel = "ic" if "ic" in nest else "c"
-    require(channel in nest and x.dtype is DType.I8 and len(x.shape) == 4, "no int8 image of several channels")
+    several = channel in nest and len(x.shape) == 4 and x.shape[-1] > 1
+    require(several and x.dtype is DType.I8, "no int8 image of several channels")
     column = "w" if "w" in nest else "h"
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
@@ -45,10 +47,12 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
         kernel, row, bands = split(kernel, "h", rows, "hb", "hr"), "hr", ["hb"]
     inner = [v for v in ("m", row, column) if v in loops(kernel)]
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
+    kernel = pack(kernel, "weights", *(v for v in ("cb", "cl", "m", "kh", "kw") if v in loops(kernel)))
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
     for tap in reversed(written_out(nest)):
         kernel = unroll(kernel, tap)
-    kernel = widen(kernel, "weights", "i16")
+    if policy.wide_taps:
+        kernel = widen(kernel, "weights", "i16")
     kernel = share(pair_products(output_blocks(kernel, column), "weights"))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)

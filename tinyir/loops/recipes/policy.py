@@ -16,7 +16,8 @@ class Policy:
     `tile_bytes` of scratch hold the widened pixels of a 1x1 convolution, `plane_bytes` those of a depthwise one.
     `pixels` stand in a register block beside two channels. Loops over up to `written_words` words of weights are
     written out, windows of up to `written_sums` summing instructions too. With `widen_rows` a dense layer widens its
-    input once, in scratch; without, as often as it reads it.
+    input once, in scratch; without, as often as it reads it. With `wide_taps` the weights of a depthwise one lie in
+    flash as pairs of int16; without, as pairs of int8, which take half of that and are unpacked when they are used.
     """
 
     tile_bytes: int
@@ -25,10 +26,11 @@ class Policy:
     written_words: int
     written_sums: int
     widen_rows: bool
+    wide_taps: bool
 
 
 POLICIES: dict[Level, Policy] = {
-    "size": Policy(1024, 2048, 2, 1, 0, False),
-    "balanced": Policy(2048, 4096, 3, 8, 128, False),
-    "speed": Policy(2048, 4096, 3, 8, 128, True),
+    "size": Policy(1024, 2048, 2, 1, 0, False, False),
+    "balanced": Policy(2048, 4096, 3, 8, 128, False, False),
+    "speed": Policy(2048, 4096, 3, 8, 128, True, True),
 }

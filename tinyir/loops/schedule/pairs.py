@@ -1,4 +1,4 @@
-"""The primitive pair_products: sums of single products of int16 as SMLAD and its kin on halves."""
+"""The primitive pair_products: sums of single products as SMLAD and its kin on halves."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, flatten
 from tinyir.loops.analysis import extents_of
-from tinyir.loops.instrs import HALF_PRODUCTS, SMLAD
+from tinyir.loops.instrs import HALF_PRODUCTS, SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
+    I8X4,
     I16,
     I16X2,
     I32,
@@ -22,9 +23,11 @@ from tinyir.loops.ir import (
     Load,
     Local,
     Packing,
+    Param,
     Set,
     Stmt,
     all_exprs,
+    walk,
 )
 from tinyir.loops.schedule.core import param_of, primitive, refuse
 from tinyir.loops.schedule.data import is_gathered, with_param
@@ -34,31 +37,81 @@ from tinyir.loops.schedule.tidy import lies_inside
 @primitive
 def pair_products(kernel: Kernel, weights: str) -> Kernel:
     """s = s + x[2*i] * w[0]; s = s + x[2*i + 1] * w[1]; s = s + x[2*i + 2] * w[2]
-        ->  s = smlad(x[2*i] as i16x2, w[0, 0] as i16x2, s); s = smlabt(x[2*i + 2] as i16x2, w[1, 0] as i16x2, s)
+        ->  s = smlad(x[2*i] as i16x2, w[0, 0] as i16x2, s); s = smlabb(x[2*i + 2] as i16x2, w[1, 0] as i16x2, s)
 
     Two products are one instruction where their elements of x share an aligned word and their weights are neighbours;
-    the others multiply halves of words. The last dimension of the constant, n elements, becomes n - 1 pairs of
-    neighbours, so that either half of every word is at hand. Refuses a constant that is used for anything else, and
-    words of x that end outside of their row.
+    the others multiply halves of words. The last dimension of the constant becomes the pairs that are needed (see
+    `_Pairs`): words of int16 as they are, or words of int8 that hold two pairs, which SXTB16 and SXTB16 with ROR #8
+    unpack. Refuses a constant that is used for anything else, and words of x that end outside of their row.
     """
     param = param_of(kernel, weights)
-    if param.role != "const" or param.dtype is not DType.I16 or is_gathered(kernel, weights) or not param.shape:
-        raise refuse(kernel, f"pair the products of `{weights}`", "it is no constant of int16")
+    known = param.role == "const" and param.dtype in (DType.I8, DType.I16) and param.shape
+    if not known or is_gathered(kernel, weights):
+        raise refuse(kernel, f"pair the products of `{weights}`", "it is no constant of int8 or int16")
     old = param.packing or Packing.identity(param.shape, param.shape)
     if old.dims != param.shape:
         raise refuse(kernel, f"pair the products of `{weights}`", "it was packed and flattened")
     loads = [e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == weights]
     if not loads or any(load.ty.lanes > 1 for load in loads):
         raise refuse(kernel, f"pair the products of `{weights}`", "it is read by words, or not at all")
-    pairs = max(1, param.shape[-1] - 1)
-    dims = tuple(Affine.of(f"d{i}") for i in range(len(param.shape)))
-    shape = (*param.shape[:-1], pairs, 2)
-    packing = old.after(shape, (*dims[:-1], dims[-1] + f"d{len(dims)}"))
-    body = _paired(kernel, weights, kernel.body)
-    kernel = with_param(kernel.with_body(body), replace(param, shape=shape, packing=packing))
+    pairs = _Pairs.of(kernel, weights)
+    body = _paired(kernel, pairs, kernel.body)
     if any(isinstance(e, Load) and e.buffer == weights and e.ty.lanes == 1 for e in all_exprs(body)):
         raise refuse(kernel, f"pair the products of `{weights}`", "it is used for something else")
-    return kernel
+    return with_param(kernel.with_body(body), pairs.packed(param, old))
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs of neighbours among `taps` weights that products need, as pair `d` of taps step*d - before and the one
+    after it (0 where there is none): every pair, so that either half of every word is at hand, or, where windows begin
+    at the same half of a word each, those that begin there."""
+
+    weights: str
+    dtype: DType
+    taps: int
+    step: int
+    before: int
+
+    @staticmethod
+    def of(kernel: Kernel, weights: str) -> _Pairs:
+        """What the products of a kernel need."""
+        param = kernel.param(weights)
+        terms = [term for stmt in walk(kernel.body) if (term := _term(kernel, weights, stmt)) is not None]
+        halves = {(term.half - term.tap) % 2 for term in terms}
+        step, before = (2, halves.pop()) if len(halves) == 1 else (1, 0)
+        return _Pairs(weights, param.dtype, param.shape[-1], step, before)
+
+    @property
+    def count(self) -> int:
+        return (self.taps + self.before + 1) // 2 if self.step == 2 else max(1, self.taps - 1)
+
+    def holding(self, tap: int) -> tuple[int, int]:
+        """The pair with a tap that no other is multiplied with, and the half that it is there."""
+        pair = min((tap + self.before) // self.step, self.count - 1)
+        return pair, tap - self.first(pair)
+
+    def first(self, pair: int) -> int:
+        return self.step * pair - self.before
+
+    def word(self, outer: tuple[Affine, ...], pair: int) -> Expr:
+        """What fetches a pair."""
+        if self.dtype is DType.I16:
+            return Load(self.weights, (*outer, Affine.of(pair), Affine()), I16X2)
+        return (SXTB16, SXTB16_ROR8)[pair % 2](Load(self.weights, (*outer, Affine.of(pair // 2), Affine()), I8X4))
+
+    def packed(self, param: Param, old: Packing) -> Param:
+        """The constant in words: [.., pair, half] of int16, or [.., word, half, pair of the word] of int8."""
+        outer = tuple(Affine.of(f"d{i}") for i in range(len(param.shape) - 1))
+        last = [Affine.of(f"d{len(outer) + i}") for i in range(3)]
+        if self.dtype is DType.I16:
+            dims = shape = (*param.shape[:-1], self.count, 2)
+            tap = last[0] * self.step + last[1] - self.before
+        else:
+            dims = (*param.shape[:-1], -(-self.count // 2), 2, 2)
+            shape = (*dims[:-2], 4)
+            tap = (last[0] * 2 + last[2]) * self.step + last[1] - self.before
+        return replace(param, shape=shape, packing=old.after(dims, (*outer, tap)))
 
 
 @dataclass(frozen=True)
@@ -79,27 +132,27 @@ class _Term:
         return self.place.const % 2
 
 
-def _paired(kernel: Kernel, weights: str, body: Body) -> Body:
+def _paired(kernel: Kernel, pairs: _Pairs, body: Body) -> Body:
     """A body with the runs of products in it paired."""
     result: list[Stmt] = []
     run: list[tuple[str, _Term]] = []
 
     def flush() -> None:
         for name in dict.fromkeys(name for name, _ in run):
-            result.extend(_instructions(kernel, name, [term for other, term in run if other == name]))
+            result.extend(_instructions(kernel, pairs, name, [term for other, term in run if other == name]))
         run.clear()
 
     for stmt in body:
-        term = _term(kernel, weights, stmt)
+        term = _term(kernel, pairs.weights, stmt)
         if term is not None and isinstance(stmt, Set):
             run.append((stmt.name, term))
             continue
         flush()
         match stmt:
             case For(body=inner):
-                result.append(replace(stmt, body=_paired(kernel, weights, inner)))
+                result.append(replace(stmt, body=_paired(kernel, pairs, inner)))
             case If(body=inner, orelse=orelse):
-                paired = _paired(kernel, weights, inner), _paired(kernel, weights, orelse)
+                paired = _paired(kernel, pairs, inner), _paired(kernel, pairs, orelse)
                 result.append(replace(stmt, body=paired[0], orelse=paired[1]))
             case _:
                 result.append(stmt)
@@ -125,9 +178,8 @@ def _term(kernel: Kernel, weights: str, stmt: Stmt) -> _Term | None:
     return None
 
 
-def _instructions(kernel: Kernel, name: str, terms: list[_Term]) -> list[Stmt]:
+def _instructions(kernel: Kernel, pairs: _Pairs, name: str, terms: list[_Term]) -> list[Stmt]:
     """The instructions that add all `terms` to the local `name`."""
-    pairs = max(1, kernel.param(terms[0].weight.buffer).shape[-1] - 1)
     left = {(t.image.buffer, t.place, t.weight.index): t for t in terms}
     if len(left) != len(terms):
         raise refuse(kernel, f"pair the products of `{terms[0].weight.buffer}`", f"one is added to `{name}` twice")
@@ -138,10 +190,11 @@ def _instructions(kernel: Kernel, name: str, terms: list[_Term]) -> list[Stmt]:
         del left[term.image.buffer, term.place, term.weight.index]
         next_weight = (*term.weight.index[:-1], term.weight.index[-1] + 1)
         partner = left.pop((term.image.buffer, term.place + 1, next_weight), None) if term.half == 0 else None
-        word = _image_word(kernel, term)
-        tap = term.tap if partner is not None or term.tap < pairs else term.tap - 1
-        weight = _weight_word(term, tap)
-        instr = SMLAD if partner is not None else HALF_PRODUCTS[term.half][term.tap - tap]
+        pair, half = pairs.holding(term.tap)
+        if partner is not None:
+            pair = (term.tap + pairs.before) // pairs.step
+        instr = SMLAD if partner is not None else HALF_PRODUCTS[term.half][half]
+        word, weight = _image_word(kernel, term), pairs.word(term.weight.index[:-1], pair)
         result.append(Set(name, instr(word, weight, Local(name, instr.result))))
     return result
 
@@ -154,8 +207,3 @@ def _image_word(kernel: Kernel, term: _Term) -> Expr:
         at = ", ".join(map(str, word.index))
         raise refuse(kernel, f"pair the products of `{term.weight.buffer}`", f"the word {buffer}[{at}] leaves its row")
     return word
-
-
-def _weight_word(term: _Term, tap: int) -> Expr:
-    """The pair of weights that begins with `tap`."""
-    return Load(term.weight.buffer, (*term.weight.index[:-1], Affine.of(tap), Affine()), I16X2)
