@@ -272,7 +272,7 @@ def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, 
     macs = [i for i, node in enumerate(nodes) if not node.is_value]
     given = tuple(range(len(nodes)))
     found = {given} if _most_alive(nodes) <= room else set()
-    for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
+    for products in dict.fromkeys((tuple(macs), tuple(sorted(macs, key=lambda i: _operands(nodes, i))))):
         for others in {tuple(_by_deadline(nodes, users, products, latencies)) for latencies in LATENCIES}:
             found |= {_zipped(nodes, users, products, others, lead, room) for lead in LEADS}
     return min(sorted(found), key=lambda order: _price(nodes, order, pointers))
