@@ -10,7 +10,7 @@ prices one run of the same ELF file on QEMU. `tinyir.machine` prices it from blo
 watching each load, which is 25 times as fast: loads that are unaligned or meet in one bank, up to 6 % of the cycles,
 are in m7prof's figure alone (`cycle_model.py` compares the two in full). The two must count the same instructions.
 RAM is the arena (inputs and outputs inside) plus the deepest use of the stack; flash is code and weights. Compile time
-is that of the stages up to C, and of the C compiler, in a process of its own; --jobs 1 for what a quiet machine takes.
+is processor time, of the stages up to C and of the C compiler, in a process of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import multiprocessing
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import chdir
@@ -138,9 +137,9 @@ def measure(task: Task) -> list[Row]:
     """A row for each C compiler. Raises BenchmarkError."""
     path, level, compilers = task
     try:
-        started = time.perf_counter()
+        started = processor_seconds()
         result = compile_file(path, Options(io="int8", level=level, measure=False))
-        seconds = time.perf_counter() - started
+        seconds = processor_seconds() - started
         return [run(path, level, result, seconds, kind) for kind in compilers]
     except TinyIRError as error:  # whose arguments do not survive the way to another process
         raise BenchmarkError(f"{path.stem} -O {level}: {error.render()}") from None
@@ -153,9 +152,9 @@ def run(path: Path, level: Level, result: Result, seconds: float, kind: Compiler
         folder = Path(name)
         write_files(result.files, folder)
         info = ProgramInfo.load(folder)
-        started = time.perf_counter()
+        started = processor_seconds()
         image = build_image(info, get_target(BOARD), compiler, folder, semihosting=True)
-        c_seconds = time.perf_counter() - started
+        c_seconds = processor_seconds() - started
         sizes = flash_sizes([folder / f"{source.stem}.o" for source in info.source_paths])
         theirs = [t for function, t in referee.profile(str(image)).functions.items() if function != CALLER]
         elements = compare(path, QemuProgram(info, image.read_bytes()), result)
@@ -183,6 +182,11 @@ def run(path: Path, level: Level, result: Result, seconds: float, kind: Compiler
         compile_seconds=round(seconds, 2),
         c_seconds=round(c_seconds, 2),
     )
+
+
+def processor_seconds() -> float:
+    """What this process and those it waited for have used: other load on the machine does not count."""
+    return sum(os.times()[:4])
 
 
 def compare(path: Path, program: QemuProgram, result: Result) -> int:
