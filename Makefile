@@ -23,8 +23,8 @@ docs: $(VENV)/demo.done  ## write the reference pages anew
 golden: $(VENV)/test.done  ## write the golden files anew; read the diff before you accept it
 	$(BIN)/python -m pytest -n $(JOBS) --update-golden
 
-bench: $(VENV)/test.done  ## the table of exactness, memory and instructions for $(MODELS)
-	$(BIN)/python benchmarks/inference.py $(MODELS)
+bench: $(VENV)/test.done  ## the table of cycles, memory and size for $(MODELS), exactness checked
+	$(BIN)/python benchmarks/inference.py $(if $(MODELS),--models $(MODELS))
 
 $(VENV)/demo.done: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[verify]'

@@ -2,17 +2,15 @@
 
     python benchmarks/cycle_model.py [FOLDER | MODEL.tflite ...] [--compiler gcc|zig ...] [--as-referee] [--json FILE]
 
-FOLDER is $TINYIR_MODELS or ../shared/models when none is given. m7prof is looked for in $M7PROF, the folder that holds
-the package, then in ../shared/tools; it runs the same ELF file on QEMU. Both see the same input. --as-referee gives our
-model the two latencies of the FPU in which m7prof differs from its sources (docs/cycle_model.md).
+FOLDER is $TINYIR_MODELS or ../shared/models when none is given. m7prof is looked for in $TINYIR_TOOLS, the folder that
+holds the package, then in ../shared/tools; it runs the same ELF file on QEMU. Both see the same input. --as-referee
+gives our model the two latencies of the FPU in which m7prof differs from its sources (docs/cycle_model.md).
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import os
 import sys
 import tempfile
 from contextlib import ExitStack, chdir
@@ -20,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-from inference import model_paths
+from common import CALLER, find_referee, models_folder, pattern
 
+from tinyir.diagnostics import UsageError
 from tinyir.machine import make_fp
 from tinyir.machine.timing import FP_CHAINED, FP_WORD, Latency, Port
 from tinyir.pipeline import Options, compile_file, write_files
@@ -30,7 +28,7 @@ from tinyir.runtime import decode_fp
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.profiler import profile
-from tinyir.runtime.program import ProgramInfo, TensorInfo
+from tinyir.runtime.program import ProgramInfo
 from tinyir.runtime.qemu import BOARD, build_referee_elf
 from tinyir.runtime.toolchain import CrossCompiler
 from tinyir.tables import print_table
@@ -41,9 +39,10 @@ COLUMNS = ("model", "compiler", "instructions", "by m7prof", "cycles", "by m7pro
 
 def main() -> int:
     args = parse_arguments()
-    referee = find_referee()
-    if referee is None:
-        print("m7prof was not found: set M7PROF to the folder that holds it", file=sys.stderr)
+    try:
+        referee = find_referee()
+    except UsageError as error:
+        print(error, file=sys.stderr)
         return 1
     rows = []
     with ExitStack() as patches:
@@ -68,14 +67,12 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def find_referee() -> Any:
-    """The package m7prof, or None."""
-    folder = os.environ.get("M7PROF") or Path(__file__).parents[2] / "shared" / "tools"
-    sys.path.append(str(folder))
-    try:
-        return importlib.import_module("m7prof")
-    except ImportError:
-        return None
+def model_paths(given: list[Path]) -> list[Path]:
+    """The .tflite files named, or those in the folders named."""
+    paths: list[Path] = []
+    for path in given or [models_folder()]:
+        paths += sorted(path.glob("*.tflite")) if path.is_dir() else [path]
+    return paths
 
 
 def use_latencies_of_referee(patches: ExitStack) -> None:
@@ -91,7 +88,7 @@ def _changed(latency: Latency, ports: dict[int, int]) -> Latency:
 
 
 def compare(path: Path, kind: Any, referee: Any) -> dict[str, Any]:
-    """One row, as data: the program alone, without the referee's caller `tinyir_bench`."""
+    """One row, as data: the program alone, without the referee's caller."""
     with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch, chdir(scratch):
         folder = Path(scratch)
         write_files(compile_file(path.absolute(), Options(io="int8", measure=False)).files, folder)
@@ -100,7 +97,7 @@ def compare(path: Path, kind: Any, referee: Any) -> dict[str, Any]:
         info = ProgramInfo.load(folder)
         program = M7Program(info, get_target(BOARD), Elf.read(elf))
     ours = profile(program, [pattern(tensor) for tensor in info.inputs]).total
-    theirs = [tally for name, tally in functions.items() if name != "tinyir_bench"]
+    theirs = [tally for name, tally in functions.items() if name != CALLER]
     cycles = sum(tally.cycles for tally in theirs)
     return {
         "model": path.stem,
@@ -112,12 +109,6 @@ def compare(path: Path, kind: Any, referee: Any) -> dict[str, Any]:
         "referee_cycles": round(cycles),
         "difference": ours.cycles / cycles - 1,
     }
-
-
-def pattern(tensor: TensorInfo) -> np.ndarray[Any, Any]:
-    """What `semihost.c` fills the inputs with."""
-    values = ((np.arange(tensor.bytes) * 37 + 11 - 128) % 256).astype(np.uint8)
-    return values.view(tensor.dtype).reshape(tensor.shape)
 
 
 def shown(row: dict[str, Any]) -> tuple[str, ...]:

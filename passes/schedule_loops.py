@@ -31,12 +31,12 @@ class ScheduleLoops(Pass):
     def run(self, module: Module) -> dict[str, int]:
         scheduled = packed = 0
         for func in module.funcs.values():
-            for call in func.ops:
+            for call in tuple(func.ops):  # constants are put between them
                 if isinstance(call, LoopCall):
                     old = module.kernels[call.kernel.name]
                     assert isinstance(old, Kernel)
                     kernel = schedule(old, self.level)
-                    scheduled += kernel is not old
+                    scheduled += kernel != old
                     packed += pack_constants(call, kernel)
                     module.kernels[call.kernel.name] = without_packings(kernel)
             drop_dead_ops(func)

@@ -13,7 +13,6 @@ from tinyir.backends.cortex_m7.slots import fill
 from tinyir.loops.ir import Kernel
 from tinyir.loops.schedule.core import fresh
 
-
 Column = tuple[int, ...]
 """A number in the text of a function, for each of its kernels."""
 

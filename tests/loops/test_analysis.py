@@ -227,6 +227,14 @@ def test_a_table_is_read_anywhere() -> None:
     ]
 
 
+@pytest.mark.parametrize("first", range(0, 50, 25))
+def test_accesses_of_some_buffers(first: int) -> None:
+    for seed in range(first, first + 25):
+        one = random_kernel(seed)
+        for name in (p.name for p in one.params):
+            assert accesses(one, name) == [a for a in accesses(one) if a.buffer == name]
+
+
 # -- names ------------------------------------------------------------------------------------------------------------
 
 BODY = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,8 @@ from tinyir.ir.interp import evaluate
 from tinyir.ir.ops.func import Const, LoopCall
 from tinyir.ir.printer import print_module
 from tinyir.loops.ir import Kernel
+from tinyir.loops.recipes import Level, schedule
+from tinyir.passes import schedule_loops
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.plan_memory import kernel_of
 
@@ -52,6 +55,26 @@ def only_kernel(module: Module) -> Kernel:
     (kernel,) = module.kernels.values()
     assert isinstance(kernel, Kernel)
     return kernel
+
+
+def test_each_kernel_is_scheduled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the constants that are packed become ops of the function on the way."""
+    seen: list[str] = []
+
+    def once(kernel: Kernel, level: Level) -> Kernel:
+        seen.append(kernel.name)
+        return schedule(kernel, level)
+
+    monkeypatch.setattr(schedule_loops, "schedule", once)
+    module = run_passes(DENSE, PASSES)
+    assert only_kernel(module).schedule and seen == [only_kernel(module).name]
+
+
+def test_kernels_that_differ_in_name_alone_get_the_same_steps() -> None:
+    first = only_kernel(run_passes(DENSE, "fuse-ops,lower-to-loops"))
+    assert schedule(replace(first, name="other", doc=("else",))) == replace(
+        schedule(first), name="other", doc=("else",)
+    )
 
 
 DENSE_BODY = """\

@@ -52,6 +52,14 @@ def test_counts_do_not_depend_on_being_watched() -> None:
     assert profile(program, inputs()).total.instructions == program.run(inputs(), count=True).instructions
 
 
+def test_without_checks_no_load_is_charged_for_its_address() -> None:
+    program = M7Program.build(SAMPLE)
+    quick, whole = profile(program, inputs(), "pages"), profile(program, inputs())
+    assert quick.total.instructions == whole.total.instructions
+    assert quick.total.cycles <= whole.total.cycles
+    assert quick.result.trace and not quick.result.trace.loads
+
+
 def test_python_and_c_see_the_same() -> None:
     found = [profile(M7Program.build(SAMPLE, use_native=fast), inputs()) for fast in (True, False)]
     assert found[0].total == found[1].total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -44,10 +45,11 @@ def scale_ratio(numerators: Sequence[float], denominator: float, numerics: str) 
     return math.prod(numerators) / denominator
 
 
-def contraction_multipliers(x: QType, w: QType, y: QType) -> list[Multiplier]:
+@lru_cache(maxsize=256)  # the verifier asks again after each pass
+def contraction_multipliers(x: QType, w: QType, y: QType) -> tuple[Multiplier, ...]:
     """s_x * s_w / s_y for each scale of the weights, in double precision (PopulateConvolutionQuantizationParams in
     TFLite's kernels/kernel_util.cc)."""
-    return [quantize_multiplier(x.scale * scale / y.scale) for scale in w.scales]
+    return tuple(quantize_multiplier(x.scale * scale / y.scale) for scale in w.scales)
 
 
 ADD_LEFT_SHIFT = 20

@@ -44,8 +44,8 @@ def rewrite_until_stable(func: Func, patterns: Sequence[Pattern], numerics: str 
 
 def _apply_first(op: Op, patterns: Sequence[Pattern], numerics: str) -> list[str]:
     assert op.block is not None
+    builder = Builder(op.block, before=op, loc=op.loc, numerics=numerics)
     for pattern in patterns:
-        builder = Builder(op.block, before=op, loc=op.loc, numerics=numerics)
         replacement = pattern(op, builder)
         if replacement is not None:
             replace_op(op, [replacement] if isinstance(replacement, Value) else list(replacement))

@@ -27,6 +27,8 @@ class DType(Enum):
     F32 = "f32"
     BOOL = "bool"
 
+    __hash__ = object.__hash__  # that of Enum is written in Python, and types are hashed often
+
     @property
     def numpy(self) -> np.dtype[Any]:
         """The NumPy type that holds one element (i4 is held in an int8)."""

@@ -24,7 +24,7 @@ class Affine:
 
     @staticmethod
     def build(coefs: Mapping[str, int], const: int = 0) -> Affine:
-        return Affine(tuple(sorted((v, c) for v, c in coefs.items() if c)), const)
+        return Affine(tuple(sorted([term for term in coefs.items() if term[1]])), const)
 
     @property
     def coefs(self) -> dict[str, int]:
@@ -35,29 +35,47 @@ class Affine:
         return tuple(var for var, _ in self.terms)
 
     def coef(self, var: str) -> int:
-        return self.coefs.get(var, 0)
+        for name, c in self.terms:
+            if name == var:
+                return c
+        return 0
 
     def __add__(self, other: Affine | int | str) -> Affine:
         other = Affine.of(other)
+        const = self.const + other.const
+        if not other.terms or not self.terms:
+            return Affine(self.terms or other.terms, const)
         coefs = self.coefs
         for var, c in other.terms:
             coefs[var] = coefs.get(var, 0) + c
-        return Affine.build(coefs, self.const + other.const)
+        return Affine.build(coefs, const)
 
     def __mul__(self, factor: int) -> Affine:
-        return Affine.build({v: c * factor for v, c in self.terms}, self.const * factor)
+        if factor == 1:
+            return self
+        return Affine(tuple([(v, c * factor) for v, c in self.terms]) if factor else (), self.const * factor)
 
     def __sub__(self, other: Affine | int | str) -> Affine:
         return self + Affine.of(other) * -1
 
     def substitute(self, values: Mapping[str, Affine]) -> Affine:
         """Each variable of `values` replaced by what it maps to."""
-        if not any(var in values for var, _ in self.terms):
+        for var, _ in self.terms:
+            if var in values:
+                break
+        else:
             return self
-        result = Affine((), self.const)
+        coefs: dict[str, int] = {}
+        const = self.const
         for var, c in self.terms:
-            result = result + values.get(var, Affine(((var, 1),))) * c
-        return result
+            value = values.get(var)
+            if value is None:
+                coefs[var] = coefs.get(var, 0) + c
+                continue
+            const += c * value.const
+            for inner, factor in value.terms:
+                coefs[inner] = coefs.get(inner, 0) + c * factor
+        return Affine.build(coefs, const)
 
     def part(self, vars: Iterable[str]) -> Affine:
         """The terms of `vars` alone, without the constant."""
@@ -108,7 +126,11 @@ class Guard:
 
 def flatten(index: tuple[Affine, ...], shape: tuple[int, ...]) -> Affine:
     """The row-major linear index of `index` in `shape`."""
-    result = Affine()
-    for part, extent in zip(index, shape, strict=True):
-        result = result * extent + part
-    return result
+    coefs: dict[str, int] = {}
+    const, stride = 0, 1
+    for part, extent in zip(reversed(index), reversed(shape), strict=True):
+        const += part.const * stride
+        for var, c in part.terms:
+            coefs[var] = coefs.get(var, 0) + c * stride
+        stride *= extent
+    return Affine.build(coefs, const)

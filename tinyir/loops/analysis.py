@@ -49,38 +49,47 @@ class Access:
     is_store: bool
 
 
-def accesses(kernel: Kernel) -> list[Access]:
-    """Every load and store of the kernel. The loads of a statement come before its store in time."""
-    shapes = {p.name: p.shape for p in kernel.params}
-    return list(_accesses(kernel.body, Affine(), (), shapes))
+def accesses(kernel: Kernel, *buffers: str) -> list[Access]:
+    """Every load and store of the kernel, or of these buffers alone. The loads of a statement come before its store in
+    time."""
+    shapes = {p.name: p.shape for p in kernel.params if p.name in buffers or not buffers}
+    found: list[Access] = []
+    _trace(kernel.body, Affine(), (), shapes, found)
+    return found
 
 
-def _accesses(
-    body: Body, time: Affine, loops: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
-) -> Iterator[Access]:
+def _trace(
+    body: Body, start: Affine, loops: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]], found: list[Access]
+) -> int:
+    """Append the accesses of a body that begins at the time `start`; how many time steps it takes (`duration`)."""
+    passed = 0
     for stmt in body:
         match stmt:
-            case For(var=var, body=inner):
-                inside = time + Affine.of(var) * duration(inner)
-                yield from _accesses(inner, inside, (*loops, var), shapes)
+            case For(var=var, extent=extent, body=inner):
+                step = Affine.of(var) * duration(inner)
+                passed += extent * _trace(inner, start + passed + step, (*loops, var), shapes, found)
             case If(body=inner, orelse=orelse):
-                yield from _accesses(inner, time, loops, shapes)
-                yield from _accesses(orelse, time + duration(inner), loops, shapes)
+                passed += _trace(inner, start + passed, loops, shapes, found)
+                passed += _trace(orelse, start + passed, loops, shapes, found)
             case _:
-                yield from _loads(stmt, time, loops, shapes)
-                if isinstance(stmt, Store):
+                found += _loads(stmt, start, passed, loops, shapes)
+                if isinstance(stmt, Store) and stmt.buffer in shapes:
                     at = flatten(stmt.index, shapes[stmt.buffer])
-                    yield Access(stmt.buffer, at, stmt.value.ty.lanes, time + 1, loops, True)
-        time = time + duration((stmt,))
+                    found.append(Access(stmt.buffer, at, stmt.value.ty.lanes, start + passed + 1, loops, True))
+                passed += 2
+    return passed
 
 
-def _loads(stmt: Stmt, time: Affine, loops: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Access]:
+def _loads(
+    stmt: Stmt, start: Affine, passed: int, loops: tuple[str, ...], shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[Access]:
     for expr in exprs_of(stmt):
         for sub in subexprs(expr):
-            if isinstance(sub, Load):
-                yield Access(sub.buffer, flatten(sub.index, shapes[sub.buffer]), sub.ty.lanes, time, loops, False)
-            elif isinstance(sub, Gather):
-                yield Access(sub.buffer, None, 1, time, loops, False)
+            if isinstance(sub, Load) and sub.buffer in shapes:
+                at = flatten(sub.index, shapes[sub.buffer])
+                yield Access(sub.buffer, at, sub.ty.lanes, start + passed, loops, False)
+            elif isinstance(sub, Gather) and sub.buffer in shapes:
+                yield Access(sub.buffer, None, 1, start + passed, loops, False)
 
 
 def duration(body: Body) -> int:

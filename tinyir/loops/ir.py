@@ -313,6 +313,8 @@ def subexprs(expr: Expr) -> Iterator[Expr]:
 
 def children(expr: Expr) -> tuple[Expr, ...]:
     match expr:
+        case Load() | Local() | Const():  # most are
+            return ()
         case Cast(value=value):
             return (value,)
         case Bin(a=a, b=b):
@@ -334,31 +336,54 @@ def all_exprs(body: Body) -> Iterator[Expr]:
 
 
 def map_expr(expr: Expr, f: Callable[[Expr], Expr]) -> Expr:
-    """`expr` with `f` applied to every subexpression, inner first."""
-    match expr:
-        case Cast(value=value, ty=ty):
-            return f(Cast(map_expr(value, f), ty))
-        case Bin(op=op, a=a, b=b):
-            return f(Bin(op, map_expr(a, f), map_expr(b, f)))
-        case Cond(guards=guards, value=value, other=other):
-            return f(Cond(guards, map_expr(value, f), map_expr(other, f)))
-        case Call(name=name, args=args, ty=ty):
-            return f(Call(name, tuple(map_expr(a, f) for a in args), ty))
-        case Gather(buffer=buffer, index=index, ty=ty):
-            return f(Gather(buffer, map_expr(index, f), ty))
+    """`expr` with `f` applied to every subexpression, inner first; what `f` leaves alone is not copied."""
+    old = children(expr)
+    if old:
+        new = tuple([map_expr(child, f) for child in old])
+        if any(a is not b for a, b in zip(old, new, strict=True)):
+            expr = with_children(expr, new)
     return f(expr)
+
+
+def with_children(expr: Expr, new: tuple[Expr, ...]) -> Expr:
+    """`expr` with other `children`, as many as it has."""
+    match expr:
+        case Cast(ty=ty):
+            return Cast(new[0], ty)
+        case Bin(op=op):
+            return Bin(op, new[0], new[1])
+        case Cond(guards=guards):
+            return Cond(guards, new[0], new[1])
+        case Call(name=name, ty=ty):
+            return Call(name, new, ty)
+        case Gather(buffer=buffer, ty=ty):
+            return Gather(buffer, new[0], ty)
+    return expr
 
 
 def map_exprs(body: Body, f: Callable[[Expr], Expr]) -> Body:
     """`body` with `f` applied to every expression in it, inner first."""
 
-    def visit(stmt: Stmt) -> Stmt:
-        match stmt:
-            case Let() | Var() | Set() | Store():
-                return replace(stmt, value=map_expr(stmt.value, f))
-        return stmt
+    def visit(stmt: Stmt) -> Body:
+        if isinstance(stmt, (For, If)):
+            return (stmt,)
+        value = map_expr(stmt.value, f)
+        return (stmt,) if value is stmt.value else (with_value(stmt, value),)
 
-    return map_stmts(body, lambda stmt: (visit(stmt),))
+    return map_stmts(body, visit)
+
+
+def with_value(stmt: Let | Var | Set | Store, value: Expr) -> Stmt:
+    """The statement with another value."""
+    match stmt:
+        case Let(name=name):
+            return Let(name, value)
+        case Var(name=name, ty=ty):
+            return Var(name, ty, value)
+        case Set(name=name):
+            return Set(name, value)
+        case Store(buffer=buffer, index=index):
+            return Store(buffer, index, value)
 
 
 def map_stmts(body: Body, f: Callable[[Stmt], Body]) -> Body:
@@ -381,12 +406,13 @@ def substitute(body: Body, values: dict[str, Affine]) -> Body:
         return tuple(g.substitute(values) for g in guards)
 
     def index_of(index: tuple[Affine, ...]) -> tuple[Affine, ...]:
-        return tuple(i.substitute(values) for i in index)
+        return tuple([i.substitute(values) for i in index])
 
     def in_expr(expr: Expr) -> Expr:
         match expr:
-            case Load():
-                return replace(expr, index=index_of(expr.index))
+            case Load(buffer=buffer, index=index, ty=ty):
+                new = index_of(index)
+                return expr if new == index else Load(buffer, new, ty)
             case Cond():
                 return replace(expr, guards=guards_of(expr.guards))
             case Index(at=at):
@@ -408,7 +434,7 @@ def rename_locals(body: Body, names: dict[str, str]) -> Body:
     """`body` with locals renamed, where they are declared and where they are used."""
 
     def in_expr(expr: Expr) -> Expr:
-        return replace(expr, name=names[expr.name]) if isinstance(expr, Local) and expr.name in names else expr
+        return Local(names[expr.name], expr.ty) if isinstance(expr, Local) and expr.name in names else expr
 
     def in_stmt(stmt: Stmt) -> Body:
         if isinstance(stmt, (Let, Var, Set)) and stmt.name in names:

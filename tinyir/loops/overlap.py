@@ -38,11 +38,12 @@ class Clearance:
 def clearance(kernel: Kernel, source: str, result: str) -> Clearance:
     """The clearance between an `in` and an `out` parameter; without better knowledge they must not overlap at all."""
     apart = Clearance(1 - kernel.param(result).bytes, kernel.param(source).bytes - 1, False)
-    reads = [a for a in accesses(kernel) if a.buffer == source]
-    writes = [a for a in accesses(kernel) if a.buffer == result and a.is_store]
+    found = accesses(kernel, source, result)
+    reads = [a for a in found if a.buffer == source]
+    writes = [a for a in found if a.buffer == result and a.is_store]
     if any(a.at is None for a in reads):
         return apart
-    if any(a.buffer == result and not a.is_store for a in accesses(kernel)):
+    if any(a.buffer == result and not a.is_store for a in found):
         return apart
     last_read = _times(kernel, reads, source, latest=True)
     first_write = _times(kernel, writes, result, latest=False)

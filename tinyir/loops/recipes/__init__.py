@@ -7,6 +7,8 @@ are recorded in the kernel.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 
 from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.contraction import convolution, dense, pointwise
@@ -28,6 +30,12 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
 
 def schedule(kernel: Kernel, level: Level = "balanced") -> Kernel:
     """The kernel with the recipe for its kind applied; as it is where none fits."""
+    # A network repeats its kernels; only what they are called differs.
+    return replace(_scheduled(replace(kernel, name="", doc=()), level), name=kernel.name, doc=kernel.doc)
+
+
+@lru_cache(maxsize=256)
+def _scheduled(kernel: Kernel, level: Level) -> Kernel:
     for recipe in RECIPES.get(kernel.kind, (flat_elementwise,)):
         try:
             return recipe(kernel, POLICIES[level])

@@ -39,7 +39,6 @@ from tinyir.loops.schedule import (
     unroll,
 )
 
-
 ROWS = 4
 """Rows of weights that a dense layer takes at a time."""
 

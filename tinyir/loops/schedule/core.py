@@ -86,9 +86,9 @@ def replace_loop(kernel: Kernel, var: str, new: Callable[[For], Body]) -> Kernel
                 case For() if stmt.var == var:
                     result.extend(new(stmt))
                 case For(body=inner):
-                    result.append(replace(stmt, body=visit(inner)))
+                    result.append(For(stmt.var, stmt.extent, visit(inner)))
                 case If(body=inner, orelse=orelse):
-                    result.append(replace(stmt, body=visit(inner), orelse=visit(orelse)))
+                    result.append(If(stmt.guards, visit(inner), visit(orelse)))
                 case _:
                     result.append(stmt)
         return tuple(result)

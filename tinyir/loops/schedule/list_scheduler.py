@@ -43,7 +43,7 @@ def schedule(nodes: tuple[Node, ...], room: int, pointers: int) -> tuple[int, ..
     macs = [i for i, node in enumerate(nodes) if not node.is_value]
     given = tuple(range(len(nodes)))
     found = {given} if _most_alive(nodes) <= room else set()
-    for products in (macs, sorted(macs, key=lambda i: _operands(nodes, i))):
+    for products in dict.fromkeys((tuple(macs), tuple(sorted(macs, key=lambda i: _operands(nodes, i))))):
         for others in {tuple(_by_deadline(nodes, users, products, latencies)) for latencies in LATENCIES}:
             found |= {_zipped(_Order(nodes, users, room), products, others, lead) for lead in LEADS}
             found |= {_when_ready(_Order(nodes, users, room), products, others, apart) for apart in APART}

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.analysis import extents_of, loaded_buffers
@@ -171,8 +174,8 @@ def interleave(kernel: Kernel, buffer: str) -> Kernel:
         if not isinstance(stmt, Store) or stmt.buffer != buffer:
             return (stmt,)
         if isinstance(stmt.value, Const):
-            written = stored_elements((stmt,), kernel)[buffer]
-            if {_place(e) for e in written} != written:
+            written = stored_elements((stmt,), kernel, buffer)
+            if not np.array_equal(np.sort(_place(written)), written):
                 raise refuse(
                     kernel, f"interleave `{buffer}`", f"the fill of {list(map(str, stmt.index))} splits a word"
                 )
@@ -182,6 +185,6 @@ def interleave(kernel: Kernel, buffer: str) -> Kernel:
     return kernel.with_body(map_stmts(map_exprs(kernel.body, in_expr), in_stmt))
 
 
-def _place(element: int) -> int:
-    """Where an element goes: of every four, the two in the middle change places."""
-    return element - element % 4 + (0, 2, 1, 3)[element % 4]
+def _place(elements: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where elements go: of every four, the two in the middle change places."""
+    return np.asarray(elements + np.array((0, 1, -1, 0))[elements % 4])

@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from tinyir.loops.affine import Affine, Guard, flatten
 from tinyir.loops.analysis import extents_of, free_locals, loaded_buffers, stored_buffers
 from tinyir.loops.ir import (
@@ -36,6 +39,7 @@ from tinyir.loops.ir import (
     subexprs,
     substitute,
     walk,
+    with_value,
 )
 from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, refuse, replace_loop
 from tinyir.loops.schedule.structure import affines_of, rename_loops
@@ -147,7 +151,7 @@ class _Sharing:
                                 known[expr] = Local(stmt.name, expr.ty)
                             else:
                                 known[expr] = self.bind(expr, result)
-                    result.append(stmt if _holds(stmt, known) else replace(stmt, value=_replaced(stmt.value, known)))
+                    result.append(stmt if _holds(stmt, known) else with_value(stmt, _replaced(stmt.value, known)))
                     known = {e: local for e, local in known.items() if not _touches(stmt, e)}
         return tuple(result)
 
@@ -297,22 +301,21 @@ def lift(kernel: Kernel, var: str, out_of: str) -> Kernel:
     if loaded_buffers(before) & stored_buffers(loop.body):
         raise refuse(kernel, f"lift `{var}`", "what it writes is read before")
     rest = tuple(stmt for stmt in around.body if stmt is not loop)
-    mine, others = stored_elements((loop,), kernel), stored_elements(rest, kernel)
-    if any(mine[b] & others.get(b, set()) for b in mine):
+    written = [(stored_elements(part, kernel, b) for part in ((loop,), rest)) for b in stored_buffers(loop.body)]
+    if any(np.intersect1d(mine, others, assume_unique=True).size for mine, others in written):
         raise refuse(kernel, f"lift `{var}`", "other statements write the same elements")
     return replace_loop(kernel, out_of, lambda old: (loop, replace(old, body=rest)))
 
 
-def stored_elements(body: Body, kernel: Kernel) -> dict[str, set[int]]:
-    """Every element of each buffer that a body may write, by enumeration."""
-    extents = extents_of(kernel)
-    found: dict[str, set[int]] = {}
+def stored_elements(body: Body, kernel: Kernel, buffer: str) -> npt.NDArray[np.int64]:
+    """Every element of a buffer that a body may write, by enumeration; each once, in order."""
+    extents, shape = extents_of(kernel), kernel.param(buffer).shape
+    found = [np.empty(0, np.int64)]
     for stmt in walk(body):
-        if isinstance(stmt, Store):
-            at = flatten(stmt.index, kernel.param(stmt.buffer).shape)
-            places = {at.const}
+        if isinstance(stmt, Store) and stmt.buffer == buffer:
+            at = flatten(stmt.index, shape)
+            places = at.const + np.arange(stmt.value.ty.lanes)
             for v, c in at.terms:
-                places = {p + c * i for p in places for i in range(extents[v])}
-            lanes = range(stmt.value.ty.lanes)
-            found.setdefault(stmt.buffer, set()).update(p + lane for p in places for lane in lanes)
-    return found
+                places = np.unique(np.add.outer(places, c * np.arange(extents[v])))
+            found.append(places)
+    return np.unique(np.concatenate(found))
