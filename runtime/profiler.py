@@ -14,11 +14,7 @@ from tinyir.runtime.elf import Elf
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.pricing import PricedBlock, price
 from tinyir.runtime.program import Inputs, OpInfo, RunResult
-<<<<<<< HEAD
-from tinyir.runtime.trace import Span
-=======
-from tinyir.runtime.trace import Checks
->>>>>>> mends
+from tinyir.runtime.trace import Checks, Span
 
 
 @dataclass(frozen=True)

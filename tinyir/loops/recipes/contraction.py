@@ -136,7 +136,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
         kernel, copy = copy_by_rows(kernel)
         kernel = widen_by_words(kernel, "xs", copy)
     else:
-        taps = [v for v in ("kh", "kw", "ic") if v in nest]
+        taps: list[str] = [v for v in ("kh", "kw", "ic") if v in nest]
         require(bool(taps), "nothing to sum")
         if taps[-2:] == ["kw", "ic"] and windows_begin_at_words(kernel, depth):
             kernel, run = one_run(kernel)

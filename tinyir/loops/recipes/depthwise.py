@@ -8,6 +8,8 @@ from tinyir.loops.recipes.blocks import block_size, finish, loops, require, tabl
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import guards_ahead, inside, lifted, split_margins
 from tinyir.loops.schedule import (
+    fill,
+    flatten,
     jam,
     pack,
     pad_rows,
@@ -53,7 +55,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
         kernel = unroll(kernel, tap)
     if policy.wide_taps:
         kernel = widen(kernel, "weights", "i16")
-    kernel = share(pair_products(output_blocks(kernel, column), "weights"))
+    kernel = filled_margins(share(pair_products(output_blocks(kernel, column), "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
 
@@ -103,6 +105,15 @@ def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -
     return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 else kernel
 
 
+def filled_margins(kernel: Kernel) -> Kernel:
+    """Margins as one fill of the planes: all of them take fewer instructions than parts of rows."""
+    if not isinstance(kernel.body[0], For) or kernel.body[0].var.startswith("cb"):
+        return kernel
+    kernel = fill(flatten(kernel, "xs", 0), "xs", "margin")
+    by = block_size(loops(kernel)["margin"].extent, 8, 4, 2)
+    return unroll(split(kernel, "margin", by, "margins", "marginw"), "marginw")
+
+
 def left_margin(margins: list[str], columns: str, kernel: Kernel) -> int:
     """How many columns of margin stand left of the image."""
     return loops(kernel)[columns].extent if columns in margins else 0
@@ -114,7 +125,7 @@ def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:
     if extent < 2:
         return kernel
     if extent % 2:
-        kernel = peel(kernel, image, extent - 1, "last")
+        kernel = unroll(peel(kernel, image, extent - 1, "last"), inside(channels, image, "last"))
     kernel = split(kernel, image, 2, f"{image}o", f"{image}i")
     return transpose(kernel, f"{image}i", channels)
 

@@ -2,7 +2,7 @@
 
 from tinyir.loops.schedule.core import PRIMITIVES, ScheduleError, apply
 from tinyir.loops.schedule.data import flatten, pack, pad_sum, stage
-from tinyir.loops.schedule.layout import pad_rows, permute, transpose, unflatten, widen
+from tinyir.loops.schedule.layout import fill, pad_rows, permute, transpose, unflatten, widen
 from tinyir.loops.schedule.order import order
 from tinyir.loops.schedule.pairs import pair_products
 from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
@@ -14,6 +14,7 @@ __all__ = [
     "ScheduleError",
     "apply",
     "collapse",
+    "fill",
     "flatten",
     "fuse",
     "hoist",

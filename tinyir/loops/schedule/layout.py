@@ -1,9 +1,11 @@
-"""Primitives that lay private memory and constants out for words: permute, pad_rows, unflatten, widen, transpose."""
+"""Primitives that lay private memory and constants out for words: permute, pad_rows, unflatten, fill, widen, transpose."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 from math import prod
+from typing import cast
 
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
@@ -16,6 +18,7 @@ from tinyir.loops.ir import (
     I16,
     Body,
     Cast,
+    Const,
     Expr,
     For,
     Kernel,
@@ -31,7 +34,7 @@ from tinyir.loops.ir import (
     map_exprs,
     walk,
 )
-from tinyir.loops.schedule.core import find, fresh, names_of, param_of, primitive, refuse, replace_loop
+from tinyir.loops.schedule.core import find, fresh, names_of, param_of, primitive, refuse, replace_loop, require_new
 from tinyir.loops.schedule.data import Index, is_gathered, reindexed, with_param
 
 
@@ -95,6 +98,36 @@ def unflatten(kernel: Kernel, buffer: str, *sizes: int) -> Kernel:
         return tuple(parts)
 
     return reindexed(with_param(kernel, replace(param, shape=sizes)), buffer, apart)
+
+
+@primitive
+def fill(kernel: Kernel, buffer: str, var: str) -> Kernel:
+    """The loops at the start of a kernel that store one constant in parts of scratch as a loop `var` over all of it.
+
+    for i { s[i] = 0 }; for j { s[4*j + 3] = 0 }; ..  ->  for var { s[var] = 0 }; ..
+
+    What scratch holds means nothing before it is written, so the rest of it may hold the constant too.
+    """
+    param = param_of(kernel, buffer)
+    require_new(kernel, var)
+    starts = list(takewhile(lambda stmt: _filled_with(stmt, buffer) is not None, kernel.body))
+    values = {_filled_with(stmt, buffer) for stmt in starts}
+    if param.role != "scratch" or len(param.shape) != 1:
+        raise refuse(kernel, f"fill `{buffer}`", "it is no scratch of one dimension")
+    if len(values) != 1:
+        raise refuse(kernel, f"fill `{buffer}`", f"it begins with {len(values)} constants")
+    loop = For(var, param.shape[0], (Store(buffer, (Affine.of(var),), cast(Const, values.pop())),))
+    return kernel.with_body((loop, *kernel.body[len(starts) :]))
+
+
+def _filled_with(stmt: Stmt, buffer: str) -> Const | None:
+    """The constant with which a statement fills a part of a buffer, if it does nothing else."""
+    match stmt:
+        case For(body=(inner,)):
+            return _filled_with(inner, buffer)
+        case Store(value=Const() as value) if stmt.buffer == buffer:
+            return value
+    return None
 
 
 @primitive
