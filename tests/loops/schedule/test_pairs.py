@@ -230,7 +230,9 @@ def test_words_and_tables_of_weights() -> None:
     word = "s = smlad(x[2*o] as i16x2, w[0] as i16x2, s)"
     refuses(window(word), "pair_products(w)", "it is read by words, or not at all")
     refuses(window(*THREE, word), "pair_products(w)", "it is read by words, or not at all")
-    refuses(window(*THREE, "t = i32(w[[index(o)]])", weights="4"), "pair_products(w)", "it is no constant of int8 or int16")
+    refuses(
+        window(*THREE, "t = i32(w[[index(o)]])", weights="4"), "pair_products(w)", "it is no constant of int8 or int16"
+    )
 
 
 def test_not_twice() -> None:

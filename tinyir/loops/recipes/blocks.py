@@ -103,16 +103,20 @@ def register_block(kernel: Kernel, channel: str, pixel: str, size: int, words: S
     """Sums for a pair of channels and `size` pixels side by side, in instructions (see `channel_blocks`)."""
     kernel = split(kernel, pixel, size, f"{pixel}o", f"{pixel}i")
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
-    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy), f"{pixel}o")
+    around = f"{pixel}o"
+    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy, around), around)
 
 
-def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy) -> Kernel:
-    """The sums over the loops `side` side by side; the innermost of the loops `words`, with the one around it where
-    words are of four elements, becomes instructions."""
+def channel_blocks(
+    kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy, around: str = ""
+) -> Kernel:
+    """The sums over the loops `side` side by side, in the loop `around` or everywhere; the innermost of the loops
+    `words`, with the one around it where words are of four elements, becomes instructions."""
     for var in side:
         kernel = jam(kernel, var)
     fours = len(words) == 3 and loops(kernel)[words[1]].extent == 2
-    kernel = share(tensorize(kernel, words[-1], words[-2]) if fours else tensorize(kernel, words[-1]))
+    kernel = tensorize(kernel, words[-1], words[-2]) if fours else tensorize(kernel, words[-1])
+    kernel = share(kernel, around)
     for var in words[1:-1] if not fours else ():
         kernel = unroll(kernel, var)
     return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, policy)

@@ -27,7 +27,6 @@ from tinyir.loops.recipes.staging import (
 )
 from tinyir.loops.schedule import flatten, fuse, pad_sum, reorder, split, stage, unroll
 
-
 ROWS = 4
 """Rows of weights that a dense layer takes at a time."""
 
@@ -50,7 +49,8 @@ def dense(kernel: Kernel, policy: Policy) -> Kernel:
     kernel, parts = parts_of(kernel, "oo", ROWS // loops(kernel)["oi"].extent)
     for var, end, size in parts:
         kernel = split(kernel, var, size, f"{var}r", f"{var}p")
-        kernel = channel_blocks(kernel, [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words], policy)
+        side, inner = [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words]
+        kernel = channel_blocks(kernel, side, inner, policy, f"{var}r")
     return finish(kernel)
 
 
@@ -113,7 +113,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
         kernel, copy = copy_by_rows(kernel)
         kernel = widen_by_words(kernel, "xs", copy)
     else:
-        taps = [v for v in ("kh", "kw", "ic") if v in nest]
+        taps: list[str] = [v for v in ("kh", "kw", "ic") if v in nest]
         require(bool(taps), "nothing to sum")
         if taps[-2:] == ["kw", "ic"] and windows_begin_at_words(kernel, depth):
             kernel, run = one_run(kernel)
