@@ -234,9 +234,17 @@ def test_one_channel_with_a_multiplier_is_a_convolution() -> None:
 
 
 def test_depthwise_windows_along_columns_use_pairs() -> None:
-    case = depthwise((12, 1), 8, (5, 1))
-    steps_of(case)
-    assert "smlad" in schedule(case.kernel).text()
+    """Planes lie on their side, of whole images alone: where they do not fit, products are of halves."""
+    trials: tuple[tuple[tuple[int, int], Level, bool], ...] = (
+        ((12, 1), "speed", True),
+        ((12, 8), "size", True),
+        ((40, 30), "size", False),
+    )
+    for size, level, pairs in trials:
+        for channels in (3, 8):
+            case = depthwise(size, channels, (5, 1), pad=((2, 2), (0, 0)))
+            assert ("smlad" in schedule(case.kernel, level).text()) == pairs
+            steps_of(case, level)
 
 
 def test_depthwise_with_dilation() -> None:
