@@ -193,6 +193,22 @@ def test_words_are_used_where_channels_are() -> None:
     assert {"stage", "pad_sum", "pack", "tensorize", "lift"} <= steps
 
 
+def test_rows_of_windows_are_one_run_where_they_begin_at_words() -> None:
+    for channels, stride, dilation, runs in (
+        (3, 2, 1, True), (3, 1, 1, False), (2, 1, 1, True), (5, 4, 1, True), (3, 2, 2, False), (1, 2, 1, False),
+    ):  # fmt: skip
+        case = conv((9, 9), (channels, 4), (3, 3), (stride, stride), ((1, 1), (1, 1)), (dilation, dilation))
+        assert ("fuse(kw, ic, k)" in schedule(case.kernel).schedule) == runs
+        steps_of(case)
+
+
+def test_pixels_side_by_side_share_no_words_of_the_image() -> None:
+    """Three rows of six words for each of three pixels, and for the one that is left: no register could keep them."""
+    for width, words in ((11, 54), (12, 54 + 18)):
+        text = schedule(conv((4, width), (3, 2), (3, 3)).kernel).text()
+        assert text.partition("for wo in")[2].count(" as i16x2") == words
+
+
 # -- depthwise --------------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +225,26 @@ def test_depthwise(kernel: tuple[int, int]) -> None:
 def test_depthwise_with_a_multiplier(multiplier: int) -> None:
     for channels, pad, layout in product((1, 2, 3), (NO_PAD, ((1, 1), (1, 1))), ("HWO", "OHW")):
         steps_of(depthwise((4, 3), channels, (3, 3), pad=pad, multiplier=multiplier, layout=layout))
+
+
+def test_one_channel_with_a_multiplier_is_a_convolution() -> None:
+    for layout in ("HWO", "OHW"):
+        case = depthwise((9, 8), 1, (5, 4), (2, 2), ((2, 2), (1, 1)), multiplier=4, layout=layout)
+        assert {"tensorize", "pack"} <= steps_of(case)
+
+
+def test_depthwise_windows_along_columns_use_pairs() -> None:
+    """Planes lie on their side, of whole images alone: where they do not fit, products are of halves."""
+    trials: tuple[tuple[tuple[int, int], Level, bool], ...] = (
+        ((12, 1), "speed", True),
+        ((12, 8), "size", True),
+        ((40, 30), "size", False),
+    )
+    for size, level, pairs in trials:
+        for channels in (3, 8):
+            case = depthwise(size, channels, (5, 1), pad=((2, 2), (0, 0)))
+            assert ("smlad" in schedule(case.kernel, level).text()) == pairs
+            steps_of(case, level)
 
 
 def test_depthwise_with_dilation() -> None:

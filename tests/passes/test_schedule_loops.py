@@ -78,19 +78,19 @@ def test_kernels_that_differ_in_name_alone_get_the_same_steps() -> None:
 
 
 DENSE_BODY = """\
-  var acc_0: i32 = 0
-  var acc_1: i32 = 0
+  var acc_0_0: i32 = 0
+  var acc_1_0: i32 = 0
   let x_0_0: i8x4 = x[0, 0] as i8x4
   let weights_1_0: i8x4 = weights[0, 0] as i8x4
   let sxtb16_0_0: i16x2 = sxtb16(x_0_0)
-  acc_0 = smlad(sxtb16_0_0, sxtb16(weights_1_0), acc_0)
-  acc_1 = smlad(sxtb16_0_0, sxtb16_ror8(weights_1_0), acc_1)
+  acc_0_0 = smlad(sxtb16_0_0, sxtb16(weights_1_0), acc_0_0)
+  acc_1_0 = smlad(sxtb16_0_0, sxtb16_ror8(weights_1_0), acc_1_0)
   let weights_2_0: i8x4 = weights[0, 4] as i8x4
   let sxtb16_ror8_1_0: i16x2 = sxtb16_ror8(x_0_0)
-  acc_0 = smlad(sxtb16_ror8_1_0, sxtb16(weights_2_0), acc_0)
-  acc_1 = smlad(sxtb16_ror8_1_0, sxtb16_ror8(weights_2_0), acc_1)
-  y[0, 0] = acc_0
-  y[0, 1] = acc_1
+  acc_0_0 = smlad(sxtb16_ror8_1_0, sxtb16(weights_2_0), acc_0_0)
+  acc_1_0 = smlad(sxtb16_ror8_1_0, sxtb16_ror8(weights_2_0), acc_1_0)
+  y[0, 0] = acc_0_0
+  y[0, 1] = acc_1_0
 }"""
 
 

@@ -78,7 +78,10 @@ class Steps:
     def _nothing(self, k: _Shape) -> list[object]:
         return []
 
-    _simplify = _collapse = _share = _nothing
+    _simplify = _collapse = _nothing
+
+    def _share(self, k: _Shape) -> list[object]:
+        return [*self.shuffled(k.loops)[: self.number(0, 1)]]
 
     def _peel(self, k: _Shape) -> list[object]:
         var = self.pick(k.loops)

@@ -117,6 +117,21 @@ def test_share() -> None:
     )
 
 
+def test_share_in_one_loop() -> None:
+    text = """
+        kernel @k(in x: i8[4], out y: i32[2, 4]) {
+          for i in 4 { y[0, i] = (i32(x[i]) * i32(x[i])) }
+          for j in 4 { y[1, j] = (i32(x[j]) + i32(x[j])) }
+        }
+        """
+    becomes(
+        text,
+        "share(j)",
+        text.replace("{ y[1, j] = (i32(x[j]) + i32(x[j]))", "{ let x_0: i8 = x[j] y[1, j] = (i32(x_0) + i32(x_0))"),
+    )
+    refuses(text, "share(k)", "cannot find the loop `k`")
+
+
 def test_share_of_instructions_and_their_operands() -> None:
     becomes(
         """

@@ -103,21 +103,23 @@ def register_block(kernel: Kernel, channel: str, pixel: str, words: Sequence[str
     """Sums for a pair of channels and the pixels of a block side by side, in instructions (see `channel_blocks`). The
     loop over `pixel` is split into blocks, `{pixel}o`, and the pixels of one, `{pixel}i`."""
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
-    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy), f"{pixel}o")
+    around = f"{pixel}o"
+    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy, around), around)
 
 
-def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy) -> Kernel:
-    """The sums over the loops `side` side by side; the innermost of the loops `words`, with the one around it where
-    words are of four elements, becomes instructions."""
+def channel_blocks(
+    kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy, around: str = ""
+) -> Kernel:
+    """The sums over the loops `side` side by side, in the loop `around` or everywhere; the innermost of the loops
+    `words`, with the one around it where words are of four elements, becomes instructions."""
     for var in side:
         kernel = jam(kernel, var)
     fours = len(words) == 3 and loops(kernel)[words[1]].extent == 2
     if fours:
-        kernel = share(tensorize(kernel, words[-1], words[-2]))
-    else:
-        kernel = share(tensorize(kernel, words[-1]))
-        for var in words[1:-1]:
-            kernel = unroll(kernel, var)
+        return go_on_by(share(tensorize(kernel, words[-1], words[-2]), around), words[0], 1, policy)
+    kernel = share(tensorize(kernel, words[-1]), around)
+    for var in words[1:-1]:
+        kernel = unroll(kernel, var)
     return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, policy)
 
 

@@ -61,7 +61,8 @@ def dense(kernel: Kernel, policy: Policy) -> Kernel:
     kernel, parts = parts_of(kernel, "oo", ROWS // loops(kernel)["oi"].extent)
     for var, end, size in parts:
         kernel = split(kernel, var, size, f"{var}r", f"{var}p")
-        kernel = channel_blocks(kernel, [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words], policy)
+        side, inner = [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words]
+        kernel = channel_blocks(kernel, side, inner, policy, f"{var}r")
     return finish(kernel)
 
 

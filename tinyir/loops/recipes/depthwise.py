@@ -39,13 +39,13 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     channel = "ic" if "ic" in nest else "c"
     several = channel in nest and len(x.shape) == 4 and x.shape[-1] > 1
     require(several and x.dtype is DType.I8, "no int8 image of several channels")
-    column = "w" if "w" in nest else "h"
+    column = along(kernel, policy)
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
     kernel = split(kernel, channel, planes, "cb", "cl")
-    row = "h" if column == "w" and "h" in nest else ""
+    row = next((v for v in ("h", "w") if v in nest and v != column), "")
     bands = []
-    if row and (rows := band_rows(kernel, planes, policy)) < nest["h"].extent:
+    if row == "h" and (rows := band_rows(kernel, planes, policy)) < nest["h"].extent:
         kernel, row, bands = split(kernel, "h", rows, "hb", "hr"), "hr", ["hb"]
     inner = [v for v in ("m", row, column) if v in loops(kernel)]
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
@@ -58,6 +58,16 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = filled_margins(share(pair_products(output_blocks(kernel, column), "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
+
+
+def along(kernel: Kernel, policy: Policy) -> str:
+    """The loop over outputs that lie side by side in a plane: those of a row, or of a column where windows are columns
+    and whole planes fit the scratch."""
+    nest, x = loops(kernel), kernel.param("x")
+    taps = nest["kh"].extent if "kh" in nest else 1
+    fits = 4 * 2 * (x.shape[1] + taps) * x.shape[2] <= policy.plane_bytes
+    upright = "h" in nest and "kh" in nest and "kw" not in nest and fits
+    return "h" if upright or "w" not in nest else "w"
 
 
 def written_out(nest: dict[str, For]) -> list[str]:
@@ -85,10 +95,14 @@ def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -
     axis = 2 if column == "w" else 1
     kernel = simplify(stage(kernel, "x", around[-1], "xs", "i16"))
     rank = len(kernel.param("xs").shape)
-    if planes > 1 and rank > 1:
-        kernel = permute(kernel, "xs", rank - 1, *range(rank - 1))
+    spatial = list(range(rank - 1 if planes > 1 else rank))
+    order = [*range(len(spatial), rank), *(spatial if axis == 2 else reversed(spatial))]
+    if order != sorted(order):
+        kernel = permute(kernel, "xs", *order)
     rows, columns, channels = (v if (v := f"xs_{d}") in loops(kernel) else "" for d in (3 - axis, axis, 3))
     require(bool(columns), "one column")
+    if rows and axis == 1:
+        kernel = reorder(kernel, rows, columns)
     plane = rows
     if rows and len(around) == 1:
         kernel, plane, margins = split_margins(kernel, rows, x.shape[3 - axis], "row")

@@ -15,9 +15,10 @@ class Policy:
 
     `tile_bytes` of scratch hold the widened pixels of a 1x1 convolution, `plane_bytes` those of a depthwise one.
     `pixels` stand in a register block beside two channels. Loops over up to `written_words` words of weights are
-    written out, windows of up to `written_sums` summing instructions too. With `widen_rows` a dense layer widens its
-    input once, in scratch; without, as often as it reads it. With `wide_taps` the weights of a depthwise one lie in
-    flash as pairs of int16; without, as pairs of int8, which take half of that and are unpacked when they are used.
+    written out, windows of up to `written_sums` summing instructions too. With `widen_rows` a dense layer that reads
+    its input more than once widens it once, in scratch; without, as often as it reads it. With `wide_taps` the weights
+    of a depthwise one lie in flash as pairs of int16; without, as pairs of int8, which take half of that and are
+    unpacked when they are used.
     """
 
     tile_bytes: int

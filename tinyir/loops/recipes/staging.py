@@ -12,6 +12,7 @@ from tinyir.loops.schedule import (
     lift,
     peel,
     reorder,
+    share,
     simplify,
     stage,
     tensorize,
@@ -48,7 +49,7 @@ def _reads_image(kernel: Kernel, var: str) -> bool:
 def widen_by_words(kernel: Kernel, staged: str, copy: str) -> Kernel:
     """Scratch in the order in which SXTB16 unpacks words, filled by words in the loop `copy`."""
     kernel = interleave(by_fours(kernel, copy), staged)
-    return tensorize(kernel, f"{copy}b", f"{copy}a")
+    return share(tensorize(kernel, f"{copy}b", f"{copy}a"), f"{copy}o")
 
 
 def staged_rows(kernel: Kernel) -> Kernel:

@@ -113,14 +113,22 @@ class _Inliner:
 
 
 @primitive
-def share(kernel: Kernel) -> Kernel:
-    """Loads and instructions that stand more than once in a run of plain statements are done once, into a local."""
+def share(kernel: Kernel, var: str = "") -> Kernel:
+    """Loads and instructions that stand more than once in a run of plain statements are done once, into a local; with
+    `var`, those in that loop alone."""
     while True:
-        sharing = _Sharing(kernel)
-        body = sharing.block(kernel.body)
-        kernel = kernel.with_body(body)
-        if not sharing.count:
+        kernel, count = _shared_once(kernel, var)
+        if not count:
             return kernel
+
+
+def _shared_once(kernel: Kernel, var: str) -> tuple[Kernel, int]:
+    """One round, and how many locals it made."""
+    sharing = _Sharing(kernel)
+    if not var:
+        return kernel.with_body(sharing.block(kernel.body)), sharing.count
+    body = sharing.block(find(kernel, var).body)
+    return replace_loop(kernel, var, lambda loop: (replace(loop, body=body),)), sharing.count
 
 
 class _Sharing:

@@ -143,7 +143,7 @@ static inline int32_t tinyir_smmla(int32_t a, int32_t b, int32_t addend)
  * schedule: stage(x, h, xs, i16), simplify(), reorder(xs_2, xs_1), simplify(), reorder(xs_1, xs_2)
  *   pad_sum(ic, 2), split(ic, 2, ica, icb), split(c, 2, co, ci), pack(weights, co, kh, ica, icb, ci)
  *   flatten(weights, 1), unroll(xs_3), reorder(co, w, ci), split(w, 2, wo, wi), reorder(wo, wi, ci), jam(ci)
- *   jam(wi), tensorize(icb), share(), unroll(ica), unroll(kh), hoist(wo, bias), simplify(), collapse()
+ *   jam(wi), tensorize(icb), share(wo), unroll(ica), unroll(kh), hoist(wo, bias), simplify(), collapse()
  *   order(all) */
 static TINYIR_KERNEL void conv_c(
     const int8_t *x,
