@@ -186,11 +186,10 @@ class KernelPrinter:
         return affine(expr, self.slots, identifier(of))
 
     def number(self, value: int | float, ty: Ty) -> str:
-        """A literal, or a slot for one; the sign and what is not finite stay in the text."""
+        """A literal, or a slot for one."""
         if ty.dtype is DType.F32 or value == -(2**31):
             return number(value, ty)
-        text = self.slots.put(abs(int(value)), "number")
-        return text if value >= 0 else f"(-{text})"
+        return self.slots.put(int(value), "number")
 
 
 def number(value: int | float, ty: Ty) -> str:

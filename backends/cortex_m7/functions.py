@@ -99,7 +99,8 @@ class Function:
         """The definition, the table of numbers before it."""
         body = self.bodies[0]
         c.comment(self._doc())
-        ctype = "int16_t" if max((n for row in self._table for n in row), default=0) < 2**15 else "int32_t"
+        small = all(-(2**15) <= number < 2**15 for row in self._table for number in row)
+        ctype = "int16_t" if small else "int32_t"
         if self._columns:
             with c.block(f"static const {ctype} {self.name}_numbers[{len(self._table)}][{len(self._columns)}] =", "};"):
                 for row in self._table:

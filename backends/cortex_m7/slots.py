@@ -21,8 +21,7 @@ class Slots:
         self.hints: list[str] = []
 
     def put(self, value: int, hint: str) -> str:
-        """The text that stands for `value`, which is not negative, until `fill`."""
-        assert value >= 0, "a sign belongs to the text"
+        """The text that stands for `value` until `fill`."""
         self.values.append(value)
         self.hints.append(hint)
         return f"\x02{len(self.values) - 1}\x03"
@@ -40,7 +39,7 @@ def fill(text: str, values: Sequence[int], names: Mapping[int, str]) -> str:
         index, size = int(slot[1]), slot[2]
         name = names.get(index)
         if size is None:
-            return name or str(values[index])
+            return name or (str(values[index]) if values[index] >= 0 else f"({values[index]})")
         return f" + {name}, 0" if name else f", {values[index] * int(size)}"
 
     return _SLOT.sub(filled, text)

@@ -32,6 +32,7 @@ from tinyir.loops.schedule import (
     pad_sum,
     permute,
     reorder,
+    share,
     split,
     stage,
     tensorize,
@@ -120,7 +121,7 @@ def side_by_side(kernel: Kernel, staged: str, size: int, depth: int) -> Kernel:
     kernel = split(kernel, f"{copy}p", depth, f"{copy}i", f"{copy}k")
     kernel = by_fours(kernel, f"{copy}k")
     kernel = permute(unflatten(kernel, staged, blocks, size, depth // 4, 2, 2), staged, 0, 2, 4, 1, 3)
-    return jam(tensorize(kernel, f"{copy}kb", f"{copy}ka"), f"{copy}i")
+    return share(jam(tensorize(kernel, f"{copy}kb", f"{copy}ka"), f"{copy}i"), f"{copy}ko")
 
 
 def convolution(kernel: Kernel, policy: Policy) -> Kernel:

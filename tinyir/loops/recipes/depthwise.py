@@ -26,11 +26,6 @@ from tinyir.loops.schedule import (
     widen,
 )
 
-MAX_UNROLLED_TAPS = 25
-
-OUTPUTS = 4
-"""Outputs of a row that are made together. Even, so that blocks begin at aligned words whatever the stride."""
-
 
 def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
@@ -51,11 +46,11 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
     kernel = pack(kernel, "weights", *(v for v in ("cb", "cl", "m", "kh", "kw") if v in loops(kernel)))
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
-    for tap in reversed(written_out(nest)):
+    for tap in reversed(written_out(nest, policy)):
         kernel = unroll(kernel, tap)
     if policy.wide_taps:
         kernel = widen(kernel, "weights", "i16")
-    kernel = filled_margins(share(pair_products(output_blocks(kernel, column), "weights")))
+    kernel = filled_margins(share(pair_products(output_blocks(kernel, column, policy.outputs), "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
 
@@ -70,10 +65,10 @@ def along(kernel: Kernel, policy: Policy) -> str:
     return "h" if upright or "w" not in nest else "w"
 
 
-def written_out(nest: dict[str, For]) -> list[str]:
+def written_out(nest: dict[str, For], policy: Policy) -> list[str]:
     """The loops over taps that are written out: both, or a row of a large window."""
     taps: list[str] = [v for v in ("kh", "kw") if v in nest]
-    large = len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > MAX_UNROLLED_TAPS
+    large = len(taps) == 2 and nest["kh"].extent * nest["kw"].extent > policy.written_taps
     return taps[1:] if large else taps
 
 
@@ -144,14 +139,14 @@ def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:
     return transpose(kernel, f"{image}i", channels)
 
 
-def output_blocks(kernel: Kernel, column: str) -> Kernel:
+def output_blocks(kernel: Kernel, column: str, outputs: int) -> Kernel:
     """Outputs of a row side by side: the whole of a short row, else blocks and what is left of the row."""
     extent = loops(kernel)[column].extent
-    if extent <= OUTPUTS + 2:
+    if extent <= outputs + 2:
         return jam(kernel, column)
-    rest = extent % OUTPUTS
+    rest = extent % outputs
     if rest:
         kernel = peel(kernel, column, extent - rest, "rest")
         kernel = jam(kernel, "rest")
-    kernel = split(kernel, column, OUTPUTS, f"{column}o", f"{column}i")
+    kernel = split(kernel, column, outputs, f"{column}o", f"{column}i")
     return jam(kernel, f"{column}i")

@@ -28,10 +28,12 @@ class Policy:
     written_sums: int
     widen_rows: bool
     wide_taps: bool
+    written_taps: int
+    outputs: int
 
 
 POLICIES: dict[Level, Policy] = {
-    "size": Policy(1024, 2048, 2, 1, 0, False, False),
-    "balanced": Policy(2048, 4096, 3, 8, 128, False, False),
-    "speed": Policy(2048, 4096, 3, 8, 128, True, True),
+    "size": Policy(1024, 2048, 2, 1, 0, False, False, 0, 2),
+    "balanced": Policy(2048, 4096, 3, 8, 128, False, False, 25, 4),
+    "speed": Policy(2048, 4096, 3, 8, 128, True, True, 25, 4),
 }

@@ -1,4 +1,4 @@
-"""Primitives that lay private memory and constants out for words: permute, pad_rows, unflatten, fill, widen, transpose."""
+"""Primitives that lay private memory and constants out for words: permute, unflatten, pad_rows, fill, widen, ..."""
 
 from __future__ import annotations
 
