@@ -6,6 +6,7 @@ C compiler keeps it: the helpers for these instructions are volatile.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -280,9 +281,13 @@ def _schedule(nodes: tuple[_Node, ...], room: int, pointers: int) -> tuple[int, 
 
 def _most_alive(nodes: tuple[_Node, ...]) -> int:
     """The most values that are held at a time in the order given."""
-    last = {j: i for i, node in enumerate(nodes) for j in node.waits}
-    values = [i for i, node in enumerate(nodes) if node.is_value]
-    return max(sum(i <= now < last.get(i, len(nodes)) for i in values) for now in range(len(nodes)))
+    last = {j: i for i, node in enumerate(nodes) for j in node.waits if nodes[j].is_value}
+    ends = Counter(last.values())
+    alive = most = 0
+    for i, node in enumerate(nodes):
+        alive += node.is_value - ends[i]
+        most = max(most, alive)
+    return most
 
 
 def _operands(nodes: tuple[_Node, ...], i: int) -> tuple[list[int], list[int]]:
@@ -333,7 +338,11 @@ def _zipped(
     alive = 0
 
     def growth(i: int) -> int:
-        return int(nodes[i].is_value) - sum(1 for j in nodes[i].waits if nodes[j].is_value and uses[j] == 1)
+        more = int(nodes[i].is_value)
+        for j in nodes[i].waits:
+            if uses[j] == 1 and nodes[j].is_value:
+                more -= 1
+        return more
 
     def put(i: int) -> None:
         nonlocal alive
