@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,9 +53,13 @@ def schedule(nodes: tuple[Node, ...], room: int, pointers: int) -> tuple[int, ..
 
 def _most_alive(nodes: tuple[Node, ...]) -> int:
     """The most values that are held at a time in the order given."""
-    last = {j: i for i, node in enumerate(nodes) for j in node.waits}
-    values = [i for i, node in enumerate(nodes) if node.is_value]
-    return max(sum(i <= now < last.get(i, len(nodes)) for i in values) for now in range(len(nodes)))
+    last = {j: i for i, node in enumerate(nodes) for j in node.waits if nodes[j].is_value}
+    ends = Counter(last.values())
+    alive = most = 0
+    for i, node in enumerate(nodes):
+        alive += node.is_value - ends[i]
+        most = max(most, alive)
+    return most
 
 
 def _operands(nodes: tuple[Node, ...], i: int) -> tuple[list[int], list[int]]:
@@ -114,8 +119,11 @@ class _Order:
         self.order.append(i)
 
     def _growth(self, i: int) -> int:
-        last_uses = sum(1 for j in self.nodes[i].waits if self.nodes[j].is_value and self._uses[j] == 1)
-        return int(self.nodes[i].is_value) - last_uses
+        more = int(self.nodes[i].is_value)
+        for j in self.nodes[i].waits:
+            if self._uses[j] == 1 and self.nodes[j].is_value:
+                more -= 1
+        return more
 
 
 def _zipped(order: _Order, products: Sequence[int], others: Sequence[int], lead: int) -> tuple[int, ...]:
