@@ -109,4 +109,4 @@ class Compiled:
 
             compiler: CompilerKind | None = self.options.compiler
             target = get_target(self.options.target)
-            return M7Program.build(folder, target, CrossCompiler.detect(compiler), self.options.opt)
+            return M7Program.build(folder, target, CrossCompiler.detect(compiler), self.options.c_level)

@@ -36,7 +36,7 @@ LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{l
 @dataclass(frozen=True)
 class Options:
     """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
-    compiler."""
+    compiler, by default what goes with the level."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
@@ -47,8 +47,13 @@ class Options:
     max_ram: int | None = None
     max_flash: int | None = None
     compiler: CompilerKind | None = None
-    opt: str = "-O3"
+    opt: str | None = None
     measure: bool = True
+
+    @property
+    def c_level(self) -> str:
+        """The optimisation level of the C compiler."""
+        return self.opt or ("-Os" if self.level == "size" else "-O3")
 
     def pipeline(self) -> list[Pass]:
         """The passes to run. Raises UsageError for a pipeline that cannot be read."""
@@ -91,7 +96,7 @@ def compile_module(
     progress("printing")
     if options.backend == "numpy":
         return _emit_numpy(module)
-    files = _emit_c(module, target)
+    files = _emit_c(module, target, options)
     report = json.loads(files["report.json"])
     notes: tuple[str, ...] = ()
     if options.measure and not target.is_host:
@@ -108,10 +113,10 @@ def _emit_numpy(module: Module) -> Result:
     return Result(module, NumpyBackend().emit(module), {})
 
 
-def _emit_c(module: Module, target: Target) -> Files:
+def _emit_c(module: Module, target: Target, options: Options) -> Files:
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    return CortexM7Backend(target=target.name).emit(module)
+    return CortexM7Backend(target=target.name, opt=options.c_level).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:
@@ -129,7 +134,7 @@ def _measure(files: Files, report: dict[str, Any], target: Target, options: Opti
 
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(files, Path(folder))
-        needs = measure(Path(folder), target, compiler, options.opt)
+        needs = measure(Path(folder), target, compiler, options.c_level)
     report["flash_bytes"] = {"code": needs.code, "weights": needs.weights}
     report["stack_bytes"] = needs.stack
     return (f"the stack is not measured: {needs.note}",) if needs.note else ()

@@ -29,7 +29,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
     group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
-    group.add_argument("--opt", default="-O3", metavar="LEVEL", help="its optimisation level (default: -O3)")
+    group.add_argument("--opt", metavar="LEVEL", help="its optimisation level (default: -O3; -Os with -O size)")
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
