@@ -15,7 +15,7 @@ from tinyir.loops.recipes.elementwise import flat_elementwise
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
 from tinyir.loops.schedule import ScheduleError
 
-__all__ = ["LEVELS", "POLICIES", "RECIPES", "Level", "Policy", "schedule"]
+__all__ = ["LEVELS", "POLICIES", "RECIPES", "Level", "Policy", "schedule", "schedule_within"]
 
 Recipe = Callable[[Kernel, Policy], Kernel]
 
@@ -28,9 +28,14 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
 
 def schedule(kernel: Kernel, level: Level = "balanced") -> Kernel:
     """The kernel with the recipe for its kind applied; as it is where none fits."""
+    return schedule_within(kernel, POLICIES[level])
+
+
+def schedule_within(kernel: Kernel, policy: Policy) -> Kernel:
+    """The same within the limits of a policy."""
     for recipe in RECIPES.get(kernel.kind, (flat_elementwise,)):
         try:
-            return recipe(kernel, POLICIES[level])
+            return recipe(kernel, policy)
         except ScheduleError:
             continue
     return kernel

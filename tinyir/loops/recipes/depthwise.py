@@ -27,9 +27,6 @@ from tinyir.loops.schedule import (
 
 MAX_UNROLLED_TAPS = 25
 
-OUTPUTS = 4
-"""Outputs of a row that are made together. Even, so that blocks begin at aligned words whatever the stride."""
-
 
 def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
@@ -51,7 +48,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     for tap in reversed(written_out(nest)):
         kernel = unroll(kernel, tap)
     kernel = widen(kernel, "weights", "i16")
-    kernel = share(pair_products(output_blocks(kernel, column), "weights"))
+    kernel = share(pair_products(output_blocks(kernel, column, policy.outputs), "weights"))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
 
@@ -128,14 +125,14 @@ def by_pixel_pairs(kernel: Kernel, image: str, channels: str) -> Kernel:
     return transpose(kernel, f"{image}i", channels)
 
 
-def output_blocks(kernel: Kernel, column: str) -> Kernel:
+def output_blocks(kernel: Kernel, column: str, outputs: int) -> Kernel:
     """Outputs of a row side by side: the whole of a short row, else blocks and what is left of the row."""
     extent = loops(kernel)[column].extent
-    if extent <= OUTPUTS + 2:
+    if extent <= outputs + 2:
         return jam(kernel, column)
-    rest = extent % OUTPUTS
+    rest = extent % outputs
     if rest:
         kernel = peel(kernel, column, extent - rest, "rest")
         kernel = jam(kernel, "rest")
-    kernel = split(kernel, column, OUTPUTS, f"{column}o", f"{column}i")
+    kernel = split(kernel, column, outputs, f"{column}o", f"{column}i")
     return jam(kernel, f"{column}i")

@@ -16,7 +16,8 @@ class Policy:
     `tile_bytes` of scratch hold the widened pixels of a 1x1 convolution, `plane_bytes` those of a depthwise one.
     `pixels` stand in a register block beside two channels. Loops over up to `written_words` words of weights are
     written out, windows of up to `written_sums` summing instructions too. With `widen_rows` a dense layer widens its
-    input once, in scratch; without, as often as it reads it.
+    input once, in scratch; without, as often as it reads it. A depthwise convolution makes `outputs` of a row together:
+    an even number, so that blocks begin at aligned words whatever the stride.
     """
 
     tile_bytes: int
@@ -25,6 +26,7 @@ class Policy:
     written_words: int
     written_sums: int
     widen_rows: bool
+    outputs: int = 4
 
 
 POLICIES: dict[Level, Policy] = {
