@@ -18,7 +18,7 @@ KNOBS: dict[str, tuple[Any, ...]] = {
     "tile_bytes": (512, 1024, 2048, 4096, 8192, 16384),
     "plane_bytes": (1024, 2048, 4096, 8192, 16384),
     "pixels": (1, 2, 3, 4),
-    "written_words": (1, 2, 4, 8, 16, 32),
+    "written_words": (1, 2, 4, 8, 16, 32, 64),
     "written_sums": (0, 64, 128, 256),
     "widen_rows": (False, True),
     "outputs": (2, 4, 6, 8),
