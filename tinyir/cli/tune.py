@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = search.finish(interrupted, progress)
     write_schedules(outcome.schedules, args.output)
     _show(outcome)
-    print(f"\n{args.output}: use it with tinyir compile {args.model} --schedule {args.output}{_same(args)}")
+    print(f"{args.output}: use it with tinyir compile {args.model} --schedule {args.output}{_same(args)}")
     return 0
 
 
@@ -61,9 +61,11 @@ def _show(outcome: Outcome) -> None:
     rows = [(name, *_gain(outcome.builtin.cycles[name], cycles)) for name, cycles in outcome.tuned.cycles.items()]
     rows.append(("total", *_gain(outcome.builtin.total, outcome.tuned.total)))
     print_table("", ["kernel", "built-in cycles", "tuned cycles", "gain"], rows, sys.stdout)
+    old, new = outcome.builtin_needs, outcome.tuned_needs
+    print(f"\nRAM {old.ram:,} -> {new.ram:,} bytes with the stack, flash {old.flash:,} -> {new.flash:,}")
     state = "interrupted" if outcome.interrupted else "done"
     failed = f", {outcome.failed} failed" if outcome.failed else ""
-    print(f"\n{state} after {outcome.trials} trials{failed}; outputs equal the interpreter's, bit for bit")
+    print(f"{state} after {outcome.trials} trials{failed}; outputs equal the interpreter's, bit for bit")
 
 
 def _gain(old: float, new: float) -> tuple[str, str, str]:

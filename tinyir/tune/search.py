@@ -45,14 +45,23 @@ class Measurer(Protocol):
     def __call__(self, job: Job) -> Trial: ...
 
 
+class Needs(NamedTuple):
+    """Bytes of RAM, with the stack, and of flash."""
+
+    ram: int
+    flash: int
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The schedules found, the program with the built-in ones and the one with these; how many trials there were, how
-    many of them failed, and whether the search was interrupted."""
+    """The schedules found; what the program with the built-in ones and the one with these cost and need; how many
+    trials there were, how many of them failed, and whether the search was interrupted."""
 
     schedules: Schedules
     builtin: Trial
     tuned: Trial
+    builtin_needs: Needs
+    tuned_needs: Needs
     trials: int
     failed: int
     interrupted: bool
@@ -76,6 +85,7 @@ class Search:
         self.groups = Groups(kernels, POLICIES[options.level], seed)
         self.log = TrialLog(log, _key(self.model, self.options, self.compiler, seed))
         self.entries = self.log.read()
+        self._needed: dict[tuple[str, ...], Needs] = {}
 
     # -- trials -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +198,8 @@ class Search:
                 help="this is a mistake in tinyir; please report it with the model and the log of trials",
             )
         failed = sum(entry.trial is None for entry in self.entries)
-        return Outcome(self.groups.stored(chosen), self.builtin, tuned, count, failed, interrupted)
+        needs = self._needs(builtin), self._needs(chosen)
+        return Outcome(self.groups.stored(chosen), self.builtin, tuned, *needs, count, failed, interrupted)
 
     def _within(self, limits: Needs) -> dict[str, Candidate]:
         """The fastest candidates whose program keeps the limits when it is really compiled."""
@@ -226,16 +237,12 @@ class Search:
 
     def _needs(self, chosen: Mapping[str, Candidate]) -> Needs:
         """What the compiled program really takes."""
-        report = compile_with(self.job(chosen), **UNLIMITED | {"measure": True}).report
-        flash = report["flash_bytes"]
-        return Needs(report["arena_bytes"] + (report["stack_bytes"] or 0), flash["code"] + flash["weights"])
-
-
-class Needs(NamedTuple):
-    """Bytes of RAM, with the stack, and of flash."""
-
-    ram: int
-    flash: int
+        key = tuple(one.digest for one in chosen.values())
+        if key not in self._needed:
+            report = compile_with(self.job(chosen), **UNLIMITED | {"measure": True}).report
+            flash, ram = report["flash_bytes"], report["arena_bytes"] + (report["stack_bytes"] or 0)
+            self._needed[key] = Needs(ram, flash["code"] + flash["weights"])
+        return self._needed[key]
 
 
 def _excess(needs: Needs, limits: Needs) -> Needs:

@@ -22,6 +22,7 @@ KNOBS: dict[str, tuple[Any, ...]] = {
     "written_sums": (0, 64, 128, 256),
     "widen_rows": (False, True),
     "outputs": (2, 4, 6, 8),
+    "wide_weights": (False, True),
 }
 """The values that are tried for the fields of a policy."""
 

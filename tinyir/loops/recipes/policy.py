@@ -17,7 +17,8 @@ class Policy:
     `pixels` stand in a register block beside two channels. Loops over up to `written_words` words of weights are
     written out, windows of up to `written_sums` summing instructions too. With `widen_rows` a dense layer widens its
     input once, in scratch; without, as often as it reads it. A depthwise convolution makes `outputs` of a row together:
-    an even number, so that blocks begin at aligned words whatever the stride.
+    an even number, so that blocks begin at aligned words whatever the stride. With `wide_weights` dense layers and
+    convolutions keep the weights of pairs of channels as int16, twice the flash for no unpacking.
     """
 
     tile_bytes: int
@@ -27,6 +28,7 @@ class Policy:
     written_sums: int
     widen_rows: bool
     outputs: int = 4
+    wide_weights: bool = False
 
 
 POLICIES: dict[Level, Policy] = {
