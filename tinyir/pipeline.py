@@ -30,19 +30,22 @@ BackendName = Literal["c", "numpy"]
 GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
-LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{level={level}}},plan-memory"
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
-    compiler, by default what goes with the level."""
+    """What a compilation may be told. `schedule` is a file of schedules for kernels, the others get those of `level`;
+    `save_schedule` is written with those of all. `passes` replaces the default pipeline; limits are in bytes; `opt` is
+    for the C compiler, by default what goes with the level."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
     numerics: Literal["tflm", "litert"] = "tflm"
     io: Literal["model", "int8"] = "model"
     level: Level = "balanced"
+    schedule: Path | None = None
+    save_schedule: Path | None = None
     passes: str | None = None
     max_ram: int | None = None
     max_flash: int | None = None
@@ -57,10 +60,20 @@ class Options:
 
     def pipeline(self) -> list[Pass]:
         """The passes to run. Raises UsageError for a pipeline that cannot be read."""
+        files = [self.schedule, self.save_schedule]
         if self.passes is not None:
+            if any(files):
+                raise UsageError(
+                    "a pipeline of your own leaves no place for files of schedules",
+                    help="write schedule-loops{file=..., save=...} in it",
+                )
             return parse_pipeline(self.passes)
         text = GRAPH_PASSES.format(io=self.io, numerics=self.numerics)
-        return parse_pipeline(text if self.backend == "numpy" else f"{text},{LOOP_PASSES.format(level=self.level)}")
+        if self.backend == "numpy":
+            return parse_pipeline(text)
+        words = ["none" if file is None else json.dumps(str(file)) for file in files]
+        chosen = f"level={self.level},file={words[0]},save={words[1]}"
+        return parse_pipeline(f"{text},{LOOP_PASSES.format(schedule=chosen)}")
 
 
 @dataclass(frozen=True)

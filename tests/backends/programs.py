@@ -101,7 +101,7 @@ def numerics(name: str) -> str:
 
 
 def named(model: str, tensors: tuple[str, str, str] = ("x", "h", "y")) -> Compiled:
-    """A program called `model` of two kernels of different kinds, whose input, inner tensor and output have these names."""
+    """A program called `model` of two kinds of kernels, whose input, inner tensor and output have these names."""
     b, quant = TFLiteBuilder(), Quant(0.5, 3)
     x = b.input((1, 4), quant, name=tensors[0])
     w = b.const(np.arange(16, dtype=np.int8).reshape(4, 4), Quant(0.1, 0), name=tensors[1])

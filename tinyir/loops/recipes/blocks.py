@@ -25,6 +25,7 @@ from tinyir.loops.schedule import (
     split,
     tensorize,
     unroll,
+    widen,
 )
 
 
@@ -73,17 +74,23 @@ def by_fours(kernel: Kernel, var: str) -> Kernel:
     return reorder(kernel, f"{var}a", f"{var}b")
 
 
-def interleave_channels(kernel: Kernel, channel: str, *inner: str) -> Kernel:
-    """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them. Where
-    the channels are odd in number each is alone: its words hold neighbours in turn, the last two loops exchanged."""
+def interleave_channels(kernel: Kernel, policy: Policy, channel: str, *inner: str) -> Kernel:
+    """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them:
+    element by element as int8, word by word as int16. Where the channels are odd in number each is alone: its words
+    hold neighbours in turn, the last two loops exchanged."""
     alone = (*inner[:-2], inner[-1], inner[-2])
     extent = extent_of(kernel, channel)
     if extent == 1:
         return flatten(pack(kernel, "weights", *alone), "weights", 0)
     pair = block_size(extent, 2)
     kernel = split(kernel, channel, pair, f"{channel}o", f"{channel}i")
-    inner = inner if pair == 2 else alone
-    return flatten(pack(kernel, "weights", f"{channel}o", *inner, f"{channel}i"), "weights", 1)
+    if pair == 1:
+        lanes = (*alone, f"{channel}i")
+    elif policy.wide_weights:
+        kernel, lanes = widen(kernel, "weights", "i16"), (*inner[:-1], f"{channel}i", inner[-1])
+    else:
+        lanes = (*inner, f"{channel}i")
+    return flatten(pack(kernel, "weights", f"{channel}o", *lanes), "weights", 1)
 
 
 def parts_of(kernel: Kernel, pixel: str, pixels: int) -> tuple[Kernel, list[tuple[str, str, int]]]:

@@ -54,7 +54,7 @@ def dense(kernel: Kernel, policy: Policy) -> Kernel:
     if staged:
         kernel = stage(kernel, "x", "n" if "n" in nest else "all", "xs", "i16")
     kernel, words = sum_in_words(kernel, "i", depth, "o")
-    kernel = interleave_channels(kernel, "o", *words)
+    kernel = interleave_channels(kernel, policy, "o", *words)
     if staged and depth % 4 == 0:
         kernel = widen_by_words(kernel, "xs", "xs_1")
     if outputs == 1:
@@ -90,7 +90,7 @@ def pointwise(kernel: Kernel, policy: Policy) -> Kernel:
     require(depth % 4 == 0, "rows that are not whole words")
     kernel, pixel = one_pixel_loop(kernel)
     kernel, words = sum_in_words(kernel, "ic", depth, "c")
-    kernel = interleave_channels(kernel, "c", *words)
+    kernel = interleave_channels(kernel, policy, "c", *words)
     if not pixel:
         kernel = stage(flat_tensors(kernel), "x", "all", "xs", "i16")
         return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words, policy))
@@ -134,7 +134,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     if depth % 4 == 0:
         kernel, run = one_run(kernel)
         kernel, words = sum_in_words(kernel, run, depth, "c")
-        kernel = interleave_channels(kernel, "c", *(["kh"] if "kh" in nest else []), *words)
+        kernel = interleave_channels(kernel, policy, "c", *(["kh"] if "kh" in nest else []), *words)
         kernel, copy = copy_by_rows(kernel)
         kernel = widen_by_words(kernel, "xs", copy)
     else:
@@ -144,7 +144,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
             kernel, run = one_run(kernel)
             taps = [*taps[:-2], run]
         kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
-        kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
+        kernel = interleave_channels(kernel, policy, "c", *taps[:-1], *words)
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
         kernel = copy_by_pixels(kernel)
     if "w" not in nest:
