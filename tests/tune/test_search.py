@@ -11,6 +11,7 @@ import pytest
 from tests.runtime.samples import needs_m7
 from tests.tune.fakes import Made, Now, cost, ignore, write_model
 from tinyir.diagnostics import LimitError, TinyIRWarning, ToolError, UsageError
+from tinyir.loops.recipes import POLICIES
 from tinyir.pipeline import Options
 from tinyir.tune.log import Entry
 from tinyir.tune.search import Search
@@ -59,6 +60,13 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path) -> None:
     assert measurer.calls == 4 and again.entries == whole[:9]
     again.run(9, Now(), ignore, measurer)
     assert measurer.calls == 4
+
+
+def test_trials_of_other_built_in_schedules_are_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an update of tinyir."""
+    search_in(tmp_path, 2)
+    monkeypatch.setitem(POLICIES, "speed", POLICIES["size"])
+    assert search_in(tmp_path).entries == []
 
 
 def test_workers_change_nothing(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from tinyir.tune.choose import Choice, Demand, choose
 from tinyir.tune.groups import Groups, logged
 from tinyir.tune.log import Entry, TrialLog
 from tinyir.tune.measure import UNLIMITED, Job, Trial, compile_with, first_difference, measure_trial
-from tinyir.tune.space import Candidate
+from tinyir.tune.space import KNOBS, Candidate
 
 BATCH = 8
 """Trials whose candidates follow from the same results, so that a search does not depend on how many run at a time."""
@@ -83,9 +83,17 @@ class Search:
         self.model, self.name = model.read_bytes(), model.name
         self.graph, kernels = _lowered(module, self.options)
         self.groups = Groups(kernels, POLICIES[options.level], seed)
-        self.log = TrialLog(log, _key(self.model, self.options, self.compiler, seed))
+        self.log = TrialLog(log, self._key(seed))
         self.entries = self.log.read()
         self._needed: dict[tuple[str, ...], Needs] = {}
+
+    def _key(self, seed: int) -> str:
+        """What measurements, and which are made, depend on."""
+        builtin = {name: one.digest for name, one in self.groups.builtin().items()}
+        options = self.options.c_level, self.options.io, self.options.numerics, self.options.level
+        model = hashlib.sha256(self.model).hexdigest()
+        parts = [__version__, model, self.compiler, *options, seed, builtin, KNOBS]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     # -- trials -----------------------------------------------------------------------------------------------------
 
@@ -267,10 +275,3 @@ def _lowered(module: Module, options: Options) -> tuple[Module, dict[str, Kernel
     graph = clone_module(module)
     PassManager(passes[lowering:scheduling]).run(module)
     return graph, {name: kernel for name, kernel in module.kernels.items() if isinstance(kernel, Kernel)}
-
-
-def _key(model: bytes, options: Options, compiler: str, seed: int) -> str:
-    """What measurements, and which are made, depend on."""
-    parts = [__version__, hashlib.sha256(model).hexdigest(), compiler, options.c_level, str(seed)]
-    parts += [options.io, options.numerics, options.level]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
