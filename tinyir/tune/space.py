@@ -19,6 +19,7 @@ KNOBS: dict[str, tuple[Any, ...]] = {
     "plane_bytes": (1024, 2048, 4096, 8192, 16384),
     "pixels": (1, 2, 3, 4),
     "written_words": (1, 2, 4, 8, 16, 32, 64),
+    "written_depth": (1, 4, 8, 16, 32, 64),
     "written_sums": (0, 64, 128, 256),
     "widen_rows": (False, True),
     "wide_taps": (False, True),
