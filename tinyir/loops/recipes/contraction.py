@@ -156,7 +156,8 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     for var, end, size in parts:
         kernel = split(reorder(kernel, f"co{end}", var, f"ci{end}"), var, size, f"{var}o", f"{var}i")
         kernel = register_block(kernel, f"ci{end}", var, [f"{w}{end}" for w in words], policy.written_words)
-        kernel = short_windows(kernel, f"kh{end}", policy)
+        if size > 1 or not end:
+            kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
 
 
