@@ -20,12 +20,12 @@ DIGITS = Path(__file__).parents[1] / "examples" / "digits" / "digits.tflite"
 
 def saved(model: Path, path: Path, level: Level = "speed") -> Files:
     """The files of the program, its schedules saved at `path`."""
-    return compile_file(model, Options(level=level, save_schedule=path, measure=False)).files
+    return compile_file(model, Options(level=level, opt="-O2", save_schedule=path, measure=False)).files
 
 
 def replayed(model: Path, path: Path, level: Level = "size") -> Files:
     """The files of the program with the schedules of the file."""
-    return compile_file(model, Options(level=level, schedule=path, measure=False)).files
+    return compile_file(model, Options(level=level, opt="-O2", schedule=path, measure=False)).files
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -105,7 +105,7 @@ def test_a_refused_step_names_file_kernel_and_step(tmp_path: Path, capsys: pytes
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, one, two = tmp_path / "s.toml", tmp_path / "one", tmp_path / "two"
     assert main(["compile", str(DIGITS), "-o", str(one), "-O", "speed", "--save-schedule", str(path)]) == 0
-    assert main(["compile", str(DIGITS), "-o", str(two), "-O", "size", "--schedule", str(path)]) == 0
+    assert main(["compile", str(DIGITS), "-o", str(two), "-O", "balanced", "--schedule", str(path)]) == 0
     assert capsys.readouterr().err == ""
     assert {p.name: p.read_bytes() for p in one.iterdir()} == {p.name: p.read_bytes() for p in two.iterdir()}
     content = read_schedules(path)

@@ -15,6 +15,7 @@ from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
 from tinyir.ir.ops import int_contraction as contraction
 from tinyir.ir.ops.int_elementwise import Requantize
+from tinyir.ir.ops.int_window import IntAveragePool2D
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.types import DType, TensorType
 from tinyir.loops.check import check_kernel
@@ -204,8 +205,9 @@ def test_rows_of_windows_are_one_run_where_they_begin_at_words() -> None:
 
 
 def test_pixels_side_by_side_share_no_words_of_the_image() -> None:
-    """Three rows of six words for each of three pixels, and for the one that is left: no register could keep them."""
-    for width, words in ((11, 54), (12, 54 + 18)):
+    """Three rows of six words for each of three pixels: no register could keep them. A pixel that is left goes row by
+    row."""
+    for width, words in ((11, 54), (12, 54 + 6)):
         text = schedule(conv((4, width), (3, 2), (3, 3)).kernel).text()
         assert text.partition("for wo in")[2].count(" as i16x2") == words
 
@@ -359,3 +361,23 @@ def test_block_sizes() -> None:
 def test_recipes_use_primitives_alone() -> None:
     scheduled = schedule(conv((5, 5), (4, 4), (3, 3), pad=((1, 1), (1, 1))).kernel)
     assert {step.partition("(")[0] for step in scheduled.schedule} <= PRIMITIVES.keys()
+
+
+# -- pools ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["average_pool", "max_pool"])
+def test_small_windows_of_pools_are_written_out(kind: str) -> None:
+    found = [steps_of(case) for seed in range(8) for case in cases(kind, seed)]
+    assert any("unroll" in steps for steps in found)
+
+
+def test_large_windows_of_pools_stay_loops() -> None:
+    """A row of 25 x 5 taps is written out for speed, nothing of it for size."""
+    b = FuncBuilder()
+    x = b.arg(TensorType((1, 25, 5, 8), DType.I8, "NHWC"), "x")
+    (case,) = cases_of(b.ret(b.add(IntAveragePool2D(x, kernel=(25, 5)))))
+    assert schedule(case.kernel, "speed").schedule[0] == "unroll(kw)"
+    assert "unroll(kh)" not in schedule(case.kernel, "speed").schedule
+    assert not any(step.startswith("unroll") for step in schedule(case.kernel, "size").schedule)
+    steps_of(case)

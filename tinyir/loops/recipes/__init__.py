@@ -13,7 +13,7 @@ from functools import lru_cache
 from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.contraction import convolution, dense, pointwise
 from tinyir.loops.recipes.depthwise import depthwise
-from tinyir.loops.recipes.elementwise import flat_elementwise
+from tinyir.loops.recipes.elementwise import flat_elementwise, window
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
 from tinyir.loops.schedule import ScheduleError
 
@@ -25,6 +25,8 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "int.conv2d": (pointwise, convolution),
     "int.depthwise_conv2d": (depthwise, convolution),
     "int.dense": (dense,),
+    "int.average_pool2d": (window, flat_elementwise),
+    "int.max_pool2d": (window, flat_elementwise),
 }
 
 
