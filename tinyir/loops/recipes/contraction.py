@@ -40,6 +40,8 @@ from tinyir.loops.schedule import (
     unroll,
 )
 
+RESIDUAL_WORDS = 4
+
 ROWS = 4
 """Rows of weights that a dense layer takes at a time."""
 
@@ -111,8 +113,11 @@ def tiled(kernel: Kernel, pixel: str, end: str, size: int, words: list[str], pol
     kernel = split(kernel, f"{pixel}p", size, f"{pixel}po", f"{pixel}pi")
     kernel = side_by_side(kernel, staged, size, depth)
     kernel = reorder(kernel, f"co{end}", f"{pixel}po", f"{pixel}pi", f"ci{end}")
-    # What is left of the pixels runs too seldom for long code.
-    written = min(policy.written_depth, policy.written_words) if end else policy.written_depth
+    written = policy.written_depth
+    if end:  # what is left of the pixels runs too seldom for long code
+        written = min(written, policy.written_words)
+    if len(kernel.by_role("in")) > 1:  # GCC spills the sums where another tensor is read after a long run of products
+        written = min(written, RESIDUAL_WORDS)
     return register_block(kernel, f"ci{end}", f"{pixel}p", [f"{w}{end}" for w in words], written)
 
 
