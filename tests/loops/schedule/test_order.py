@@ -299,6 +299,11 @@ def test_a_block_of_two_by_three_with_four_words_takes_29_cycles() -> None:
     assert cycles(apply(block(2, 3, 4), ("order(k)",))) <= 29
 
 
+def test_where_unpackings_outnumber_the_other_operands_products_wait_without_a_stall() -> None:
+    """A dense layer: 16 products, 16 unpackings, 12 loads. The slots of 25 cycles hold them and the loop's own."""
+    assert cycles(apply(block(4, 1, 4), ("order(k)",))) <= 28
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_no_order_becomes_worse(seed: int) -> None:
     """The same block with its statements in another order that keeps values before their uses. One that holds more
