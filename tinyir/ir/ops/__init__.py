@@ -2,6 +2,7 @@
 
 from tinyir.ir.ops import (
     func,
+    grad,
     int_contraction,
     int_elementwise,
     int_window,
@@ -11,10 +12,12 @@ from tinyir.ir.ops import (
     nn_quantize,
     nn_window,
     tensor,
+    train,
 )
 
 __all__ = [
     "func",
+    "grad",
     "int_contraction",
     "int_elementwise",
     "int_window",
@@ -24,4 +27,5 @@ __all__ = [
     "nn_quantize",
     "nn_window",
     "tensor",
+    "train",
 ]

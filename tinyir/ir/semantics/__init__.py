@@ -20,29 +20,36 @@ from .elementwise import (
     sub_float,
 )
 from .fixedpoint import requantize, rescale, widen
-from .movement import concat, identity, pad, reshape, resize_nearest, slice, transpose
-from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes
-from .softmax import softmax_float, softmax_q8
-from .transcendental import exp, logistic, tanh
+from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
+from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
+from .softmax import log_softmax_float, softmax_float, softmax_q8
+from .transcendental import exp, log, logistic, softplus, tanh
+from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
 
 __all__ = [
     "add",
     "add_float",
     "average_pool2d",
     "average_pool2d_float",
+    "broadcast",
     "clamp",
     "concat",
     "conv2d",
     "conv2d_float",
     "dense",
     "dense_float",
+    "dense_input_gradient",
+    "dense_weight_gradient",
     "depthwise_conv2d",
     "depthwise_conv2d_float",
     "dequantize",
     "exp",
     "hard_swish_float",
     "identity",
+    "inside",
     "leaky_relu_float",
+    "log",
+    "log_softmax_float",
     "logistic",
     "lookup",
     "max_pool2d",
@@ -50,18 +57,22 @@ __all__ = [
     "mean_float",
     "mul",
     "mul_float",
+    "one_hot",
     "pad",
     "quantize",
     "requantize",
     "rescale",
     "reshape",
     "resize_nearest",
+    "sgd",
     "slice",
     "softmax_float",
     "softmax_q8",
+    "softplus",
     "sub",
     "sub_float",
     "sum_axes",
+    "sum_float",
     "tanh",
     "transpose",
     "widen",

@@ -19,11 +19,12 @@ from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt, exprs_of, subexprs
 from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
 from tinyir.loops.lower.context import Group, Lowering, Point, nest
-from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense
+from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense, lower_dense_input, lower_dense_weight
 from tinyir.loops.lower.elementwise import element
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
+    lower_log_softmax,
     lower_max_pool,
     lower_softmax,
     lower_softmax_float,
@@ -44,7 +45,11 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "nn.average_pool2d": lower_average_pool,
     "nn.max_pool2d": lower_max_pool,
     "nn.mean": lower_sum,
+    "nn.sum": lower_sum,
     "nn.softmax": lower_softmax_float,
+    "nn.log_softmax": lower_log_softmax,
+    "grad.dense_input": lower_dense_input,
+    "grad.dense_weight": lower_dense_weight,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,

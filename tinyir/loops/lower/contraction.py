@@ -119,6 +119,26 @@ def lower_dense(low: Lowering, op: Op, finish: Finish) -> Body:
     return nest([*row_loop, *out_loop], (*body, *finish((row, out), result)))
 
 
+def lower_dense_input(low: Lowering, op: Op, finish: Finish) -> Body:
+    """dx[n, i] = sum over o of g[n, o] * w[o, i]."""
+    g, w = op.operands
+    point, loops = low.space(op.type)
+    tap, tap_loop = low.axis("o", w.type.shape[0])
+    term = Bin("*", low.load(g, (point[0], tap)), low.load(w, (tap, point[1])))
+    body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
+    return nest(loops, (*body, *finish(point, acc)))
+
+
+def lower_dense_weight(low: Lowering, op: Op, finish: Finish) -> Body:
+    """dw[o, i] = sum over n of g[n, o] * x[n, i]."""
+    g, x = op.operands
+    point, loops = low.space(op.type)
+    tap, tap_loop = low.axis("n", g.type.shape[0])
+    term = Bin("*", low.load(g, (tap, point[0])), low.load(x, (tap, point[1])))
+    body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
+    return nest(loops, (*body, *finish(point, acc)))
+
+
 def bind(acc: Expr, hint: str, low: Lowering) -> tuple[list[Stmt], Expr]:
     """`acc` as a local, with the statement that binds it."""
     into: list[Stmt] = []

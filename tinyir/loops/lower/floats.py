@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
-from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Tanh
+from tinyir.ir.ops.grad import Inside
+from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
 from tinyir.ir.ops.nn_elementwise import Add, Clamp, Mul, Sub
-from tinyir.loops.instrs import LEAKYF, LOGISTICF, TANHF
-from tinyir.loops.ir import F32, Bin, Const, Expr
+from tinyir.ir.ops.tensor import Broadcast
+from tinyir.ir.ops.train import OneHot, Sgd
+from tinyir.loops.instrs import EQUALF, INSIDEF, LEAKYF, LOGISTICF, SOFTPLUSF, TANHF
+from tinyir.loops.ir import F32, Bin, Const, Expr, Index
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.elementwise import clamp_expr, element
 
@@ -59,3 +62,29 @@ def _(op: Logistic, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Tanh, low: Lowering, point: Point) -> Expr:
     return TANHF(low.operand(op.x, point))
+
+
+@element.register
+def _(op: Softplus, low: Lowering, point: Point) -> Expr:
+    return SOFTPLUSF(low.operand(op.x, point))
+
+
+@element.register
+def _(op: Broadcast, low: Lowering, point: Point) -> Expr:
+    return low.operand(op.x, point)
+
+
+@element.register
+def _(op: Inside, low: Lowering, point: Point) -> Expr:
+    return INSIDEF(low.operand(op.g, point), low.operand(op.y, point), _number(op.lo), _number(op.hi))
+
+
+@element.register
+def _(op: OneHot, low: Lowering, point: Point) -> Expr:
+    return EQUALF(Index(point[1]), low.operand(op.label, point))
+
+
+@element.register
+def _(op: Sgd, low: Lowering, point: Point) -> Expr:
+    step = Bin("*", low.operand(op.lr, point), low.operand(op.grad, point))
+    return Bin("-", low.operand(op.param, point), step)

@@ -1,0 +1,144 @@
+"""Loss, gradients and updates behind the forward graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tinyir.diagnostics import IRError
+from tinyir.ir.clone import clone_func
+from tinyir.ir.core import Block, Func, Module, Op, Value
+from tinyir.ir.gradients import Backward, gradient
+from tinyir.ir.ops.func import Return
+from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.train import OneHot, Sgd
+from tinyir.ir.rewrite import drop_dead_ops
+from tinyir.ir.training import RATE, STEP, TARGET, state_args
+from tinyir.ir.types import DType, TensorType
+from tinyir.passes.losses import LossName, add_loss
+from tinyir.passes.registry import Pass
+
+TargetName = Literal["label", "tensor"]
+OptimizerName = Literal["sgd"]
+
+
+@dataclass(frozen=True)
+class BuildBackward(Pass):
+    """Add @train_step: the graph of @main, a loss, the gradients of the parameters, and their new values.
+
+        func @main(%x, %w) {state = [1]}  ->  func @train_step(%x, %target, %lr, %w) {state = [3], updates = [1], ...} {
+                                                ... the ops of @main, the loss, its gradients ...
+                                                %q = train.sgd(%w, %dw, %lr)
+                                                func.return(%loss, %q) }
+
+    `target` is what the output is compared with: a class number (`label`), or a tensor of the shape of the output. Each
+    parameter is updated where its gradient is complete. Values without a parameter before them get no gradient.
+
+    Needs: select-params; an output that is one f32 tensor, [1, classes] for a label.  Leaves: @main as it was.
+    """
+
+    name: ClassVar[str] = "build-backward"
+    loss: LossName = "softmax-cross-entropy"
+    target: TargetName = "label"
+    optimizer: OptimizerName = "sgd"
+
+    def run(self, module: Module) -> dict[str, int]:
+        main = module.main
+        if not state_args(main):
+            raise IRError(f"@{main.name} has no parameters to train", help="run `select-params` first")
+        func = _with_rate(clone_func(main), self.target)
+        ret = func.block.terminator
+        params = state_args(func)
+        (output,) = ret.operands
+        forward = func.ops[:-1]
+        ret.erase()
+        b = Backward(func.block)
+        target = func.args[TARGET]
+        if self.target == "label":
+            target = b.add(OneHot(target, classes=output.type.shape[1], name="target"))
+        loss = add_loss(self.loss, b, output, target)
+        updated: dict[Value, Value] = {}
+
+        def update(param: Value, grad: Value) -> None:
+            updated[param] = b.add(Sgd(param, grad, func.args[RATE], name=f"{param.name}.new"))
+
+        differentiate(b, func.block, loss, params, update)
+        b.insert(Return(loss, *(updated[param] for param in params)))
+        func.attrs["updates"] = tuple(range(1, 1 + len(params)))
+        drop_dead_ops(func)
+        module.funcs[STEP] = func
+        return {"forward ops": len(forward), "ops of a step": len(func.ops)}
+
+
+def _with_rate(func: Func, target: TargetName) -> Func:
+    """`func` as @train_step, with arguments for target and learning rate behind the first one."""
+    output = func.outputs[0].type
+    if len(func.outputs) != 1 or output.elem != DType.F32 or len(func.args) != 1 + len(state_args(func)):
+        raise IRError(f"@{func.name} cannot be trained: it needs one input and one f32 output")
+    if target == "label" and (len(output.shape) != 2 or output.shape[0] != 1):
+        raise IRError(f"@{func.name} cannot be trained on labels: its output is {output}, not [1, classes]")
+    given = TensorType((), DType.I32) if target == "label" else output
+    block = func.block
+    for index, (type, name) in enumerate([(given, "target"), (TensorType((), DType.F32), "lr")], TARGET):
+        block.args.insert(index, Value(type, block, index, name))
+    for index, arg in enumerate(block.args):
+        arg.index = index
+    attrs = {"state": tuple(i + 2 for i in func.attrs["state"])}
+    if target == "label":
+        attrs |= {"by_value": (TARGET, RATE), "classes": output.shape[1]}
+    else:
+        attrs |= {"by_value": (RATE,)}
+    return Func(STEP, block, attrs)
+
+
+def differentiate(
+    b: Backward, block: Block, loss: Value, wrt: Sequence[Value], complete: Callable[[Value, Value], None]
+) -> None:
+    """Build with `b` the gradients of `loss`, which `block` computes, and tell `complete` each value of `wrt` with its
+    gradient as soon as that is whole. Only ops on a way from `wrt` to `loss` are differentiated.
+
+    Raises IRError for an op on the way that has no rule, and for a value of `wrt` that the loss does not depend on.
+    """
+    forward = list(block.ops)
+    dependent = set(wrt)
+    for op in forward:
+        if any(value in dependent for value in op.operands):
+            dependent.update(op.results)
+    gradients: dict[Value, Value] = {loss: b.number(1)}
+    readers = {value: sum(any(r in dependent for r in op.results) for op in value.users) for value in wrt}
+    for op in reversed(forward):
+        wants = tuple(value in dependent for value in op.operands)
+        if any(wants):
+            if op.results[0] in gradients:
+                _hand_back(b, op, gradients.pop(op.results[0]), wants, gradients)
+            _report(op, wrt, readers, gradients, complete)
+    for value in wrt:
+        if not value.uses:
+            raise IRError(f"the loss does not depend on the parameter `{value.name}`")
+
+
+def _hand_back(b: Backward, op: Op, g: Value, wants: tuple[bool, ...], gradients: dict[Value, Value]) -> None:
+    """Add what `op` hands back to the gradients of its operands."""
+    b.loc = op.loc
+    for value, part in zip(op.operands, gradient(op, b, g, wants), strict=True):
+        if part is not None:
+            old = gradients.get(value)
+            gradients[value] = part if old is None else b.add(Add(old, part))
+
+
+def _report(
+    op: Op,
+    wrt: Sequence[Value],
+    readers: dict[Value, int],
+    gradients: dict[Value, Value],
+    complete: Callable[[Value, Value], None],
+) -> None:
+    """Tell of the values that `op` was the first reader of, for which nothing more can come."""
+    for value in dict.fromkeys(op.operands):
+        if value in readers:
+            readers[value] -= 1
+            if readers[value] == 0:
+                if value not in gradients:
+                    raise IRError(f"the loss does not depend on the parameter `{value.name}`")
+                complete(value, gradients.pop(value))

@@ -1,0 +1,44 @@
+"""Parameters are updated as early as their old values allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tinyir.ir.core import Func, Module, Op, Value
+from tinyir.ir.training import state_args, updated_outputs
+from tinyir.passes.registry import Pass
+
+
+@dataclass(frozen=True)
+class ReorderUpdates(Pass):
+    """Put the op that makes a parameter's new value behind the last one that reads the old value, and no later.
+
+    The new value then takes the place of the old one, and the gradient it is made of dies at once.
+
+    Needs: fuse-ops, which may have moved readers.  Leaves: every update after all readers of its parameter.
+    """
+
+    name: ClassVar[str] = "reorder-updates"
+
+    def run(self, module: Module) -> dict[str, int]:
+        moved = 0
+        for func in module.funcs.values():
+            for old, new in zip(state_args(func), updated_outputs(func), strict=False):
+                moved += _place(func, old, new)
+        return {"moved updates": moved}
+
+
+def _place(func: Func, old: Value, new: Value) -> bool:
+    """Move the op that defines `new` behind its operands and the other readers of `old`. Returns whether it moved."""
+    update = new.defining_op
+    if update is None:
+        return False
+    ops = func.block.ops
+    before = ops.index(update)
+    needed: list[Op] = [op for op in old.users if op is not update and op is not func.block.terminator]
+    needed += [value.defining_op for value in update.operands if value.defining_op is not None]
+    ops.remove(update)
+    place = 1 + max((ops.index(op) for op in needed), default=-1)
+    ops.insert(place, update)
+    return place != before

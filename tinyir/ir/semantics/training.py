@@ -1,0 +1,41 @@
+"""Gradients, targets and optimisers in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def dense_input_gradient(g: Array, w: Array) -> Array:
+    """g @ w for g of [n, o] and w of [o, i], the products added one by one."""
+    acc = np.zeros((g.shape[0], w.shape[1]), np.float32)
+    for o in range(w.shape[0]):
+        acc += g[:, o, None] * w[o]
+    return acc
+
+
+def dense_weight_gradient(g: Array, x: Array) -> Array:
+    """g.T @ x for g of [n, o] and x of [n, i], the products added one by one."""
+    acc = np.zeros((g.shape[1], x.shape[1]), np.float32)
+    for n in range(g.shape[0]):
+        acc += g[n, :, None] * x[n]
+    return acc
+
+
+def inside(g: Array, y: Array, *, lo: float, hi: float) -> Array:
+    """g where lo < y < hi, else 0."""
+    return np.where((y > np.float32(lo)) & (y < np.float32(hi)), g, np.float32(0))
+
+
+def one_hot(label: Array, *, classes: int) -> Array:
+    """[1, classes]: 1 at the label, else 0."""
+    return (np.arange(classes) == label).astype(np.float32)[None]
+
+
+def sgd(param: Array, grad: Array, lr: Array) -> Array:
+    """param - lr * grad."""
+    return np.asarray(param - lr * grad)
