@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyir.ir.core import Func, Module, Op, Value
-from tinyir.ir.training import state_args, updated_outputs
+from tinyir.ir.training import updated_outputs, zip_updates
 from tinyir.passes.registry import Pass
 
 
@@ -14,9 +14,11 @@ from tinyir.passes.registry import Pass
 class ReorderUpdates(Pass):
     """Put the op that makes a parameter's new value behind the last one that reads the old value, and no later.
 
-    The new value then takes the place of the old one, and the gradient it is made of dies at once.
+    The new value then takes the place of the old one, and the gradient it is made of dies at once. Outputs that are no
+    parameters (the loss) are computed before any update, so that a step can be given up with nothing changed.
 
-    Needs: fuse-ops, which may have moved readers.  Leaves: every update after all readers of its parameter.
+    Needs: fuse-ops, which may have moved readers.  Leaves: every update after all readers of its parameter, and after
+    the loss.
     """
 
     name: ClassVar[str] = "reorder-updates"
@@ -24,8 +26,7 @@ class ReorderUpdates(Pass):
     def run(self, module: Module) -> dict[str, int]:
         moved = 0
         for func in module.funcs.values():
-            for old, new in zip(state_args(func), updated_outputs(func), strict=False):
-                moved += _place(func, old, new)
+            moved += sum(_place(func, old, new) for old, new in zip_updates(func) if old is not None)
         return {"moved updates": moved}
 
 
@@ -37,6 +38,8 @@ def _place(func: Func, old: Value, new: Value) -> bool:
     ops = func.block.ops
     before = ops.index(update)
     needed: list[Op] = [op for op in old.users if op is not update and op is not func.block.terminator]
+    updates = updated_outputs(func)
+    needed += [v.defining_op for v in func.outputs if v not in updates and v.defining_op is not None]
     needed += [value.defining_op for value in update.operands if value.defining_op is not None]
     ops.remove(update)
     place = 1 + max((ops.index(op) for op in needed), default=-1)

@@ -53,6 +53,17 @@ def arena_args(func: Func) -> list[Value]:
     return [arg for i, arg in enumerate(func.args) if i not in apart]
 
 
+def zip_updates(func: Func) -> list[tuple[Value | None, Value]]:
+    """For each parameter that the function gives a new value: the old value (None in @params_init) and the new one."""
+    new = updated_outputs(func)
+    return list(zip(state_args(func) or [None] * len(new), new, strict=True)) if new else []
+
+
+def entries(module: Module) -> list[Func]:
+    """The functions that a program offers its caller, @main first."""
+    return [module.main, *(module.funcs[name] for name in (STEP, INIT) if name in module.funcs)]
+
+
 def is_training(module: Module) -> bool:
     """Whether the module has parameters that the caller keeps."""
     return INIT in module.funcs
