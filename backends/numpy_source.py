@@ -28,7 +28,22 @@ Array = npt.NDArray[Any]
 WIDTH = 100
 """Columns that code takes; the comment behind it may go further."""
 
-GLOBALS = ("CLASSES", "INPUTS", "K", "OUTPUTS", "W", "Path", "Tensor", "check", "load_weights", "main", "np", INIT, "run", STEP)
+GLOBALS = (
+    "CLASSES",
+    "INPUTS",
+    "K",
+    "OUTPUTS",
+    "W",
+    "Path",
+    "Tensor",
+    "check",
+    "load_weights",
+    "main",
+    "np",
+    INIT,
+    "run",
+    STEP,
+)
 """Names of the printed module that no variable may take."""
 
 FUNCTIONS = {

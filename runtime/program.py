@@ -139,6 +139,12 @@ class ProgramInfo:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise ProgramError(f"{path}: not a report of a compiled program: {what}") from error
 
+    def without_training(self) -> ProgramInfo:
+        """This program, if its functions take no parameters of the caller's. Raises ProgramError."""
+        if self.training is not None:
+            raise ProgramError(f"`{self.name}` trains: its functions take parameters", help="use a trainer to run it")
+        return self
+
     @property
     def prefix(self) -> str:
         """What the C names of the program begin with: `person` for `person_run` and `person_input0`."""

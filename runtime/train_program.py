@@ -103,7 +103,9 @@ class NumpyTrainer(Trainer):
         return {name: value.copy() for name, value in zip(self._names, self._values, strict=True)}
 
     def set_params(self, values: Mapping[str, Array]) -> None:
-        infos = [ParamInfo(n, str(v.dtype), v.shape, 0, v.nbytes) for n, v in zip(self._names, self._values, strict=True)]
+        infos = [
+            ParamInfo(n, str(v.dtype), v.shape, 0, v.nbytes) for n, v in zip(self._names, self._values, strict=True)
+        ]
         self._values = [array.copy() for array in _bound_params(infos, values)]
 
 
@@ -175,7 +177,9 @@ class HostTrainer(_CTrainer):
         arrays, labels = self._bound(x, target)
         loss = ctypes.c_float(math.nan)
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-        status = self._call(self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss))
+        status = self._call(
+            self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss)
+        )
         return StepResult(status, loss.value)
 
     def run(self, x: Array) -> Array:

@@ -21,6 +21,8 @@ from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
 from tinyir.loops.recipes.policy import Level
+from tinyir.passes.build_backward import OptimizerName, TargetName
+from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
@@ -30,12 +32,23 @@ BackendName = Literal["c", "numpy"]
 GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
-LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{level={level}}},plan-memory"
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{level={level}}},plan-memory"
+SELECT_PASSES = "select-params"
+BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser."""
+
+    loss: LossName = "softmax-cross-entropy"
+    target: TargetName = "label"
+    optimizer: OptimizerName = "sgd"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
+    """What a compilation may be told. With `train` the program can be trained, parameters in RAM. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
     compiler."""
 
     target: str = "cortex-m7"
@@ -43,6 +56,7 @@ class Options:
     numerics: Literal["tflm", "litert"] = "tflm"
     io: Literal["model", "int8"] = "model"
     level: Level = "balanced"
+    train: Training | None = None
     passes: str | None = None
     max_ram: int | None = None
     max_flash: int | None = None
@@ -54,8 +68,12 @@ class Options:
         """The passes to run. Raises UsageError for a pipeline that cannot be read."""
         if self.passes is not None:
             return parse_pipeline(self.passes)
-        text = GRAPH_PASSES.format(io=self.io, numerics=self.numerics)
-        return parse_pipeline(text if self.backend == "numpy" else f"{text},{LOOP_PASSES.format(level=self.level)}")
+        parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
+        if self.train is not None:
+            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
+        if self.backend == "c":
+            parts.append(LOOP_PASSES.format(level=self.level, order="reorder-updates," if self.train else ""))
+        return parse_pipeline(",".join(parts))
 
 
 @dataclass(frozen=True)
@@ -151,13 +169,15 @@ def check_limits(report: dict[str, Any], target: Target, options: Options) -> No
 
 def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None:
     granted = _least(options.max_ram, None if target.is_host else target.ram.length)
-    needed = report["arena_bytes"] + (report["stack_bytes"] or 0)
+    params = report["training"]["params_bytes"] if "training" in report else 0
+    needed = report["arena_bytes"] + params + (report["stack_bytes"] or 0)
     if granted is not None and needed > granted:
         raise LimitError(
             f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",
             notes=[
                 f"arena {report['arena_bytes']:,} bytes, with inputs and outputs; stack {_size(report['stack_bytes'])}",
                 f"no plan with whole tensors needs less than {report['arena_lower_bound']:,} bytes of arena",
+                *([f"parameters that are trained {params:,} bytes"] if params else []),
                 *_largest_ops(report),
             ],
             help="a smaller model, or --max-ram with more",

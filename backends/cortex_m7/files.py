@@ -159,7 +159,11 @@ def readme_text(program: Program) -> str:
         for port in [*program.inputs, *program.outputs]
     )
     arguments = ", ".join(
-        ["arena", *(["&params"] if program.params else []), *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs])]
+        [
+            "arena",
+            *(["&params"] if program.params else []),
+            *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs]),
+        ]
     )
     return f"""# {name}
 

@@ -18,7 +18,6 @@ from tinyir.ir.training import RATE, STEP, Signature, arena_args, entries, state
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Kernel
 
-
 PARAM_ALIGN = 4
 """What each field of NAME_params is aligned to, so that words of it can be loaded."""
 
@@ -82,7 +81,12 @@ class Entry:
         self.inputs = self._inputs(arena_args(func))
         updates = updated_outputs(func)
         self.outputs = [
-            Port(_port_name(value, i), value.type, self.offsets[_root(value)], f"output{i}" if i or func.name != STEP else "loss")
+            Port(
+                _port_name(value, i),
+                value.type,
+                self.offsets[_root(value)],
+                f"output{i}" if i or func.name != STEP else "loss",
+            )
             for i, value in enumerate(func.outputs)
             if value not in updates
         ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from typing import Any
+from typing import Any, get_args
 
 from tinyir.loops.recipes.policy import LEVELS
-from tinyir.pipeline import Options
+from tinyir.passes.build_backward import OptimizerName, TargetName
+from tinyir.passes.losses import LossName
+from tinyir.pipeline import Options, Training
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
 
@@ -30,6 +32,26 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
     group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
     group.add_argument("--opt", default="-O3", metavar="LEVEL", help="its optimisation level (default: -O3)")
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--train` and what goes with it."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
+    group.add_argument(
+        "--against",
+        dest="train_target",
+        choices=get_args(TargetName),
+        default=Training.target,
+        help="what the output is compared with: a class number, or a tensor",
+    )
+    group.add_argument("--optimizer", choices=get_args(OptimizerName), default=Training.optimizer)
+
+
+def training_from(args: argparse.Namespace) -> Training | None:
+    """The Training that the arguments say."""
+    return Training(args.loss, args.train_target, args.optimizer) if args.train else None
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

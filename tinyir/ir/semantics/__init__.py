@@ -23,8 +23,8 @@ from .fixedpoint import requantize, rescale, widen
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .softmax import log_softmax_float, softmax_float, softmax_q8
-from .transcendental import exp, log, logistic, softplus, tanh
 from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
+from .transcendental import exp, log, logistic, softplus, tanh
 
 __all__ = [
     "add",
