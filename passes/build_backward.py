@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from tinyir.diagnostics import IRError
 from tinyir.ir.clone import clone_func
@@ -84,11 +84,11 @@ def _with_rate(func: Func, target: TargetName) -> Func:
         block.args.insert(index, Value(type, block, index, name))
     for index, arg in enumerate(block.args):
         arg.index = index
-    attrs = {"state": tuple(i + 2 for i in func.attrs["state"])}
+    attrs: dict[str, Any] = {"state": tuple(i + 2 for i in func.attrs["state"])}
     if target == "label":
         attrs |= {"by_value": (TARGET, RATE), "classes": output.shape[1]}
     else:
-        attrs |= {"by_value": (RATE,)}
+        attrs["by_value"] = (RATE,)
     return Func(STEP, block, attrs)
 
 

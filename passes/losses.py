@@ -32,7 +32,7 @@ def _softmax_cross_entropy(b: Builder, output: Value, target: Value) -> Value:
     """-sum of target * log softmax(logits), the logits being what a last nn.softmax reads, else the output."""
     logs = b.add(LogSoftmax(_before(output, Softmax)))
     total = b.add(Sum(b.add(Mul(target, logs)), axes=_every(output)))
-    return b.add(Mul(total, b.const(np.float32(-1)), name="loss"))
+    return b.add(Mul(total, b.const(np.array(-1, np.float32)), name="loss"))
 
 
 def _mean_squared_error(b: Builder, output: Value, target: Value) -> Value:

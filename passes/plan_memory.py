@@ -30,8 +30,8 @@ class PlanMemory(Pass):
     Parameters that are trained, and numbers passed by value, are the caller's and have no place in the arena (offset
     -1). A parameter's new value is written over the old one; an IRError where that is read later.
 
-    Needs: lower-to-loops; for a module that trains reorder-updates.  Leaves: `offsets` and `scratch` on each loop.call, and on the function `input_offsets`,
-    `arena_bytes`, `arena_align` and `arena_lower_bound`.
+    Needs: lower-to-loops; for a module that trains reorder-updates.  Leaves: `offsets` and `scratch` on each loop.call,
+    and on each function `input_offsets`, `arena_bytes`, `arena_align` and `arena_lower_bound`.
     """
 
     name: ClassVar[str] = "plan-memory"

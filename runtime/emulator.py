@@ -167,8 +167,8 @@ class Emulator:
         limit: int = DEFAULT_LIMIT,
         observer: OpObserver | None = None,
     ) -> int:
-        """Call a function (symbol or address) with integer or pointer arguments, and with `floats`, which the hard-float
-        convention passes apart from them in s0, s1, ...; what it returns in r0.
+        """Call a function (symbol or address) with integer or pointer arguments, and with `floats`, which the
+        hard-float convention passes apart from them in s0, s1, ...; what it returns in r0.
 
         Raises EmulatorError for a wrong access, a canary overwritten, an undefined instruction or a call that takes
         more than `limit` instructions.

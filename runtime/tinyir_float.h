@@ -83,13 +83,24 @@ static inline float tinyir_logf(float x)
     return (whole * -2.1219444e-4f + fraction) + whole * 0.693359375f;
 }
 
-/* log(1 + e^x). */
+/* log(1 + e^x) = max(x, 0) + 2 atanh(s) with s = e / (2 + e), e = e^-|x|. */
 static inline float tinyir_softplusf(float x)
 {
     if (x != x) {
         return x;
     }
-    const float tail = tinyir_logf(1.0f + tinyir_expf(-tinyir_absf(x)));
+    const float e = tinyir_expf(-tinyir_absf(x));
+    const float s = e / (2.0f + e);
+    const float square = s * s;
+    float terms = 0.11764705882352941f;
+    terms = terms * square + 0.13333333333333333f;
+    terms = terms * square + 0.15384615384615385f;
+    terms = terms * square + 0.18181818181818182f;
+    terms = terms * square + 0.2222222222222222f;
+    terms = terms * square + 0.2857142857142857f;
+    terms = terms * square + 0.4f;
+    terms = terms * square + 0.6666666666666666f;
+    const float tail = (terms * square) * s + (s + s);
     return (x > 0.0f ? x : 0.0f) + tail;
 }
 

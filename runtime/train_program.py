@@ -110,7 +110,7 @@ class NumpyTrainer(Trainer):
 
 
 def _tuple(result: object) -> tuple[Array, ...]:
-    return result if isinstance(result, tuple) else (result,)  # type: ignore[return-value]
+    return result if isinstance(result, tuple) else (result,)
 
 
 class _CTrainer(Trainer):
@@ -149,7 +149,7 @@ class _CTrainer(Trainer):
                 raise UsageError(
                     f"`{tensor.name}` is {tensor.dtype}{list(tensor.shape)}, not {array.dtype}{list(array.shape)}"
                 )
-        return [np.ascontiguousarray(array) for array in arrays], [int(target)] if labelled else []  # type: ignore[arg-type]
+        return [np.ascontiguousarray(array) for array in arrays], [int(target)] if labelled else []
 
 
 class HostTrainer(_CTrainer):

@@ -36,7 +36,8 @@ def compile(model: str | Path | Module, **options: Any) -> Compiled:
     """Compile a model file, IR text, or a module (which stays as it is).
 
     Options are those of `tinyir.pipeline.Options`: target="cortex-m7", backend="c" | "numpy", numerics="tflm" |
-    "litert", io="model" | "int8", passes="...", max_ram=, max_flash= (bytes), train=Training(...), compiler="gcc" | "zig", opt="-O3".
+    "litert", io="model" | "int8", passes="...", max_ram=, max_flash= (bytes), train=Training(...),
+    compiler="gcc" | "zig", opt="-O3".
     Raises TinyIRError with a message for people.
     """
     unknown = set(options) - set(Options.__dataclass_fields__)

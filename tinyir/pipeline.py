@@ -48,8 +48,8 @@ class Training:
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. With `train` the program can be trained, parameters in RAM. `passes` replaces the default pipeline; limits are in bytes; `opt` is for the C
-    compiler."""
+    """What a compilation may be told. With `train` the program can be trained; `passes` replaces the default pipeline;
+    limits are in bytes; `opt` is for the C compiler."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"

@@ -75,10 +75,10 @@ def _entry_doc(entry: Entry) -> list[str]:
     """What a function for training does, for the header."""
     if entry.func.name == INIT:
         return ["Sets the parameters to the values that the model came with. Returns 0; 1 for a null pointer."]
-    refusals = "; ".join(f"{status} for {what}" for status, what in STATUSES.items())
     return [
-        "One step of training on one example: `loss` is that before the step, then the parameters change. Returns 0;",
-        f"{refusals}. Unless it returns 0 no parameter has changed.",
+        "One step of training on one example: `loss` is that before it, then the parameters change. Returns 0, or",
+        "the reason why no parameter has changed:",
+        *(f"{status}: {what}" for status, what in STATUSES.items()),
     ]
 
 

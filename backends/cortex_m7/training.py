@@ -41,20 +41,15 @@ def check_loss(entry: Entry, step: Step, c: CWriter) -> None:
 def check_size(program: Program, c: CWriter) -> None:
     """Let the compiler confirm what report.json says of NAME_params."""
     if program.params:
-        c.line(
-            f'_Static_assert(sizeof({program.name}_params) == {program.params_bytes}, "padding in {program.name}_params");'
-        )
+        name = f"{program.name}_params"
+        c.line(f'_Static_assert(sizeof({name}) == {program.params_bytes}, "padding in {name}");')
 
 
 def declare_params(program: Program, c: CWriter) -> None:
     """The type of the parameters, for the header."""
     c.line()
     c.comment(
-        [
-            "The parameters that are trained. They are the caller's, in RAM; NAME_params_init sets them.".replace(
-                "NAME", program.name
-            )
-        ]
+        [f"The parameters that are trained. They are the caller's, in RAM; {program.name}_params_init sets them."]
     )
     with c.block("typedef struct", f"}} {program.name}_params;"):
         for param in program.params:

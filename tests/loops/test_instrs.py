@@ -82,6 +82,8 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "leakyf": lambda x, alpha: x if x > 0 else x * alpha,
     "minf": lambda a, b: b if a > b else a,
     "maxf": lambda a, b: b if a < b else a,
+    "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
+    "equalf": lambda a, b: float(a - b == 0),
 }
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -216,6 +218,7 @@ def test_softmax_scale_is_a_reciprocal() -> None:
     [
         ("expf", np.exp),
         ("tanhf", np.tanh),
+        ("softplusf", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
         ("logisticf", lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))),
     ],
 )
@@ -233,8 +236,20 @@ def test_functions_of_floats(name: str, function: Callable[[Array], Array]) -> N
     np.testing.assert_array_equal(found[np.isinf(exact32)], exact32[np.isinf(exact32)])
 
 
+def test_logarithm() -> None:
+    """Within 3 units in the last place; NaN below 0, -inf at 0."""
+    x = np.array([a for (a,) in arguments("logf")], np.float32)
+    found = np.array(meanings("logf"), np.float32)
+    with np.errstate(all="ignore"):
+        exact = np.log(x.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    finite = np.isfinite(exact)
+    np.testing.assert_array_equal(found[np.isinf(exact)], exact[np.isinf(exact)])
+    assert (np.abs(found[finite] - exact[finite]) <= 3 * np.spacing(np.abs(exact[finite].astype(np.float32)))).all()
+
+
 def test_every_instruction_is_tested() -> None:
-    assert INSTRS.keys() - DEFINITIONS.keys() == {"softmax_scale", "expf", "tanhf", "logisticf"}
+    assert INSTRS.keys() - DEFINITIONS.keys() == {"softmax_scale", "expf", "logf", "softplusf", "tanhf", "logisticf"}
     assert all(INSTRS[name].name == name for name in INSTRS)
 
 

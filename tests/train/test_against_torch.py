@@ -40,6 +40,6 @@ def test_ten_steps_of_sgd(loss: Any) -> None:
                 value -= 0.2 * value.grad
                 value.grad = None
         found = trainer.step(x, label, 0.2)
-        np.testing.assert_allclose(found.loss, float(wanted), rtol=1e-5)
+        np.testing.assert_allclose(found.loss, float(wanted.detach()), rtol=1e-5)
     for name, array in trainer.params.items():
         np.testing.assert_allclose(array, values[name].detach().numpy(), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Twenty steps on NumPy, in C on the host and in C on the emulated Cortex-M7: the same bits; and what a step refuses."""
+"""Twenty steps on NumPy, host C and emulated Cortex-M7: the same bits; and what a step refuses."""
 
 from __future__ import annotations
 

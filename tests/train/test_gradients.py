@@ -115,9 +115,9 @@ def test_a_value_read_twice_gets_the_sum() -> None:
 def test_what_is_not_wanted_is_not_built() -> None:
     b = FuncBuilder()
     x, w = (b.arg(TensorType(shape, DType.F32)) for shape in ((1, 4), (2, 4)))
-    y = b.add(Dense(x, w))
+    op = b.insert(Dense(x, w))
     before = len(b.block.ops)
-    dx, dw = gradient(y.defining_op, Backward(b.block), b.const(np.ones((1, 2), np.float32)), (False, True))
+    dx, dw = gradient(op, Backward(b.block), b.const(np.ones((1, 2), np.float32)), (False, True))
     built = [op for op in b.block.ops[before:] if not isinstance(op, Const)]
     assert dx is None and dw is not None and [op.opname for op in built] == ["grad.dense_weight"]
 
@@ -125,9 +125,9 @@ def test_what_is_not_wanted_is_not_built() -> None:
 def test_an_op_without_a_rule_is_named() -> None:
     b = FuncBuilder()
     x = b.arg(TensorType((1, 2, 2, 1), DType.F32, "NHWC"))
-    y = b.add(ResizeNearest(x, size=(4, 4)))
+    op = b.insert(ResizeNearest(x, size=(4, 4)))
     with pytest.raises(IRError, match=r"`tensor.resize_nearest` has no gradient rule"):
-        gradient(y.defining_op, Backward(b.block), y, (True,))
+        gradient(op, Backward(b.block), op.result, (True,))
 
 
 def test_the_builder_sums_what_was_repeated() -> None:

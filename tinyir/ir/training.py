@@ -56,7 +56,8 @@ def arena_args(func: Func) -> list[Value]:
 def zip_updates(func: Func) -> list[tuple[Value | None, Value]]:
     """For each parameter that the function gives a new value: the old value (None in @params_init) and the new one."""
     new = updated_outputs(func)
-    return list(zip(state_args(func) or [None] * len(new), new, strict=True)) if new else []
+    old: list[Value | None] = [*state_args(func)] or [None] * len(new)
+    return list(zip(old, new, strict=True)) if new else []
 
 
 def entries(module: Module) -> list[Func]:

@@ -22,7 +22,7 @@ class Backward(Builder):
 
     def number(self, value: float) -> Value:
         """A float constant."""
-        return self.const(np.float32(value))
+        return self.const(np.array(value, np.float32))
 
     def sum_to(self, g: Value, type: TensorType) -> Value:
         """The gradient `g` of an operand of `type` that was broadcast: summed along the axes it was repeated on."""

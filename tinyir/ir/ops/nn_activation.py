@@ -155,7 +155,7 @@ class Tanh(_Sigmoid):
 
 @define_op("nn.softplus", Trait.PURE, Trait.ELEMENTWISE)
 class Softplus(Op):
-    """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
+    """y = log(1 + exp(x))."""
 
     x: Value = operand("f32")
     y: Value = result()

@@ -33,7 +33,7 @@ def inside(g: Array, y: Array, *, lo: float, hi: float) -> Array:
 
 def one_hot(label: Array, *, classes: int) -> Array:
     """[1, classes]: 1 at the label, else 0."""
-    return (np.arange(classes) == label).astype(np.float32)[None]
+    return np.asarray((np.arange(classes) == label).astype(np.float32)[None])
 
 
 def sgd(param: Array, grad: Array, lr: Array) -> Array:

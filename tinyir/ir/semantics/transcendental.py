@@ -47,6 +47,9 @@ TANH_SWITCH = f32(0.625)
 LOG_TERMS = (2 / 9, 2 / 7, 2 / 5, 2 / 3)
 """2 atanh(s) - 2s = s^3 * polynomial(s^2), highest power first: the series, whose next term is below 1e-9 here."""
 
+SOFTPLUS_TERMS = (2 / 17, 2 / 15, 2 / 13, 2 / 11, 2 / 9, 2 / 7, 2 / 5, 2 / 3)
+"""The same for s up to 1/3."""
+
 SQRT_HALF_BITS = 0x3F3504F3
 SMALLEST_NORMAL, TWO_23 = f32(2.0**-126), f32(2.0**23)
 
@@ -105,9 +108,15 @@ def log(x: Array) -> Array:
 
 
 def softplus(x: Array) -> Array:
-    """log(1 + e^x), as max(x, 0) + log(1 + e^-|x|); a NaN comes back as it is."""
+    """log(1 + e^x); a NaN comes back as it is.
+
+    It is max(x, 0) + log(1 + e) with e = e^-|x|; log(1 + e) = 2 atanh(e / (2 + e)), as its series.
+    """
     x = np.asarray(x, np.float32)
-    tail = log(f32(1) + exp(-np.abs(_number(x))))
+    e = exp(-np.abs(_number(x)))
+    s = e / (f32(2) + e)
+    square = s * s
+    tail = (_polynomial(SOFTPLUS_TERMS, square) * square) * s + (s + s)
     return np.where(np.isnan(x), x, np.where(x > f32(0), x, f32(0)) + tail)
 
 
