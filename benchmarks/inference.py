@@ -138,14 +138,15 @@ def measure(task: Task) -> list[Row]:
     path, level, compilers = task
     try:
         started = processor_seconds()
-        result = compile_file(path, Options(io="int8", level=level, measure=False))
+        options = Options(io="int8", level=level, measure=False)
+        result = compile_file(path, options)
         seconds = processor_seconds() - started
-        return [run(path, level, result, seconds, kind) for kind in compilers]
+        return [run(path, options, result, seconds, kind) for kind in compilers]
     except TinyIRError as error:  # whose arguments do not survive the way to another process
         raise BenchmarkError(f"{path.stem} -O {level}: {error.render()}") from None
 
 
-def run(path: Path, level: Level, result: Result, seconds: float, kind: CompilerKind) -> Row:
+def run(path: Path, options: Options, result: Result, seconds: float, kind: CompilerKind) -> Row:
     """Build the program with one compiler, run and price it."""
     compiler, referee = CrossCompiler.detect(kind), find_referee()
     with tempfile.TemporaryDirectory(prefix="tinyir-") as name, chdir(name):
@@ -153,7 +154,7 @@ def run(path: Path, level: Level, result: Result, seconds: float, kind: Compiler
         write_files(result.files, folder)
         info = ProgramInfo.load(folder)
         started = processor_seconds()
-        image = build_image(info, get_target(BOARD), compiler, folder, semihosting=True)
+        image = build_image(info, get_target(BOARD), compiler, folder, opt=options.c_level, semihosting=True)
         c_seconds = processor_seconds() - started
         sizes = flash_sizes([folder / f"{source.stem}.o" for source in info.source_paths])
         theirs = [t for function, t in referee.profile(str(image)).functions.items() if function != CALLER]
@@ -166,7 +167,7 @@ def run(path: Path, level: Level, result: Result, seconds: float, kind: Compiler
     assert ours.result.stack_bytes is not None
     return Row(
         model=path.stem,
-        level=level,
+        level=options.level,
         compiler=kind,
         version=compiler.version,
         elements=elements,

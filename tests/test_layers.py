@@ -18,7 +18,7 @@ LAYERS = [
     {"frontends", "passes"},
     {"backends", "runtime"},
     {"pipeline", "summary", "tables", "docs"},
-    {"api", "verify"},
+    {"api", "tune", "verify"},
     {"cli"},
     {"__main__"},
 ]

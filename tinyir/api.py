@@ -112,7 +112,7 @@ class Compiled:
             from tinyir.runtime.toolchain import CrossCompiler
 
             compiler = CrossCompiler.detect(self.options.compiler)
-            return M7Trainer.build(folder, get_target(self.options.target), compiler, self.options.opt)
+            return M7Trainer.build(folder, get_target(self.options.target), compiler, self.options.c_level)
 
     def _where(self, backend: Where | None) -> Where:
         """Where to run. Raises UsageError for a place that programs of this backend do not run in."""
@@ -141,4 +141,4 @@ class Compiled:
 
             compiler: CompilerKind | None = self.options.compiler
             target = get_target(self.options.target)
-            return M7Program.build(folder, target, CrossCompiler.detect(compiler), self.options.opt)
+            return M7Program.build(folder, target, CrossCompiler.detect(compiler), self.options.c_level)

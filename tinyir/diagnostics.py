@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -125,6 +126,15 @@ class UsageError(TinyIRError):
 
 class InternalError(TinyIRError):
     """A mistake of this program or of a pass it loaded; `__cause__` is the exception."""
+
+
+class TinyIRWarning(UserWarning):
+    """What a user should know of a result that is right all the same."""
+
+
+def warn(message: str) -> None:
+    """Warn of what is not as the user said; the command line shows it as `warning: ...`."""
+    warnings.warn(message, TinyIRWarning, stacklevel=2)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

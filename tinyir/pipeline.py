@@ -32,7 +32,7 @@ BackendName = Literal["c", "numpy"]
 GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
-LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{level={level}}},plan-memory"
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 SELECT_PASSES = "select-params"
 BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
 
@@ -48,8 +48,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. With `train` the program can be trained; `passes` replaces the default pipeline;
-    limits are in bytes; `opt` is for the C compiler."""
+    """What a compilation may be told. With `train` the program can be trained. `schedule` is a file of schedules for
+    kernels, the others get those of `level`; `save_schedule` is written with those of all. `passes` replaces the
+    default pipeline; limits are in bytes; `opt` is for the C compiler, by default what goes with the level."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
@@ -57,22 +58,37 @@ class Options:
     io: Literal["model", "int8"] = "model"
     level: Level = "balanced"
     train: Training | None = None
+    schedule: Path | None = None
+    save_schedule: Path | None = None
     passes: str | None = None
     max_ram: int | None = None
     max_flash: int | None = None
     compiler: CompilerKind | None = None
-    opt: str = "-O3"
+    opt: str | None = None
     measure: bool = True
+
+    @property
+    def c_level(self) -> str:
+        """The optimisation level of the C compiler."""
+        return self.opt or ("-Os" if self.level == "size" else "-O3")
 
     def pipeline(self) -> list[Pass]:
         """The passes to run. Raises UsageError for a pipeline that cannot be read."""
+        files = [self.schedule, self.save_schedule]
         if self.passes is not None:
+            if any(files):
+                raise UsageError(
+                    "a pipeline of your own leaves no place for files of schedules",
+                    help="write schedule-loops{file=..., save=...} in it",
+                )
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
             parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
         if self.backend == "c":
-            parts.append(LOOP_PASSES.format(level=self.level, order="reorder-updates," if self.train else ""))
+            words = ["none" if file is None else json.dumps(str(file)) for file in files]
+            chosen = f"level={self.level},file={words[0]},save={words[1]}"
+            parts.append(LOOP_PASSES.format(schedule=chosen, order="reorder-updates," if self.train else ""))
         return parse_pipeline(",".join(parts))
 
 
@@ -109,7 +125,7 @@ def compile_module(
     progress("printing")
     if options.backend == "numpy":
         return _emit_numpy(module)
-    files = _emit_c(module, target)
+    files = _emit_c(module, target, options)
     report = json.loads(files["report.json"])
     notes: tuple[str, ...] = ()
     if options.measure and not target.is_host:
@@ -126,10 +142,10 @@ def _emit_numpy(module: Module) -> Result:
     return Result(module, NumpyBackend().emit(module), {})
 
 
-def _emit_c(module: Module, target: Target) -> Files:
+def _emit_c(module: Module, target: Target, options: Options) -> Files:
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    return CortexM7Backend(target=target.name).emit(module)
+    return CortexM7Backend(target=target.name, opt=options.c_level).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:
@@ -147,7 +163,7 @@ def _measure(files: Files, report: dict[str, Any], target: Target, options: Opti
 
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(files, Path(folder))
-        needs = measure(Path(folder), target, compiler, options.opt)
+        needs = measure(Path(folder), target, compiler, options.c_level)
     report["flash_bytes"] = {"code": needs.code, "weights": needs.weights}
     report["stack_bytes"] = needs.stack
     return (f"the stack is not measured: {needs.note}",) if needs.note else ()

@@ -203,7 +203,7 @@ def _program_runner(name: str, folder: Path, func: Func, options: Options) -> Ru
         from tinyir.runtime.toolchain import CrossCompiler
 
         compiler = CrossCompiler.detect(options.compiler)
-        program = M7Program.build(folder, get_target(options.target), compiler, options.opt)
+        program = M7Program.build(folder, get_target(options.target), compiler, options.c_level)
     info: ProgramInfo = program.info
     calls = [op for op in func.ops if isinstance(op, LoopCall)]
     places = {i: found[0][1] for i, call in enumerate(calls) if (found := _left_behind(call.results, call.loc))}

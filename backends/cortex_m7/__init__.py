@@ -17,10 +17,11 @@ from tinyir.ir.core import Module
 
 @dataclass(frozen=True)
 class CortexM7Backend:
-    """C for a Cortex-M7, and for the host."""
+    """C for a Cortex-M7, and for the host; `opt` is the level that the build file asks the C compiler for."""
 
     name: str = "c"
     target: str = "cortex-m7"
+    opt: str = "-O3"
 
     def emit(self, module: Module) -> Files:
         """The program's files. Raises IRError for a module without a memory plan."""
@@ -30,7 +31,7 @@ class CortexM7Backend:
             f"{program.name}.h": header_text(program),
             f"{program.name}.c": source,
             f"{program.name}_weights.c": weights_text(program),
-            "CMakeLists.txt": cmake_text(program),
+            "CMakeLists.txt": cmake_text(program, self.opt),
             "README.md": readme_text(program),
             "report.json": report_text(report(program, self.target)),
         }

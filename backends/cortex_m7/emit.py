@@ -68,8 +68,7 @@ class KernelPrinter:
                 case For() if is_walk(stmt):
                     self._walk(stmt, c)
                 case For(var=var, extent=extent, body=inner):
-                    c.line("TINYIR_ROLLED")
-                    with c.block(f"for (int32_t {var} = 0; {var} < {self.count(var, extent)}; {var}++)"):
+                    with c.block(f"TINYIR_ROLLED for (int32_t {var} = 0; {var} < {self.count(var, extent)}; {var}++)"):
                         self.body(inner, c)
                 case If(guards=guards, body=inner, orelse=orelse):
                     with c.block(f"if ({self.guards(guards)})", "} else {" if orelse else "}"):

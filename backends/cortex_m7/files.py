@@ -138,7 +138,7 @@ def _literals(flat: np.ndarray[Any, Any]) -> list[str]:
     return ["INT32_MIN" if word == str(-(2**31)) else word for word in words] if flat.itemsize == 4 else words
 
 
-def cmake_text(program: Program) -> str:
+def cmake_text(program: Program, opt: str) -> str:
     """CMakeLists.txt: a static library for any tool chain."""
     name = program.name
     return (
@@ -147,7 +147,7 @@ def cmake_text(program: Program) -> str:
         f"target_include_directories({name} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})\n"
         f"set_target_properties({name} PROPERTIES C_STANDARD 11 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)\n"
         "# Float results are those of separate multiplications and additions.\n"
-        f"target_compile_options({name} PRIVATE -O3 -ffp-contract=off -Wall -Wextra -Wconversion)\n"
+        f"target_compile_options({name} PRIVATE {opt} -ffp-contract=off -Wall -Wextra -Wconversion)\n"
     )
 
 

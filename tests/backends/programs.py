@@ -101,11 +101,11 @@ def numerics(name: str) -> str:
 
 
 def named(model: str, tensors: tuple[str, str, str] = ("x", "h", "y")) -> Compiled:
-    """A program called `model` of two kernels, whose input, inner tensor and output have these names."""
+    """A program called `model` of two kinds of kernels, whose input, inner tensor and output have these names."""
     b, quant = TFLiteBuilder(), Quant(0.5, 3)
     x = b.input((1, 4), quant, name=tensors[0])
     w = b.const(np.arange(16, dtype=np.int8).reshape(4, 4), Quant(0.1, 0), name=tensors[1])
     h, y = (b.tensor((1, 4), quant, name=tensors[i]) for i in (1, 2))
     b.op("FULLY_CONNECTED", [x, w, -1], [h])
-    b.op("FULLY_CONNECTED", [h, w, -1], [y])
+    b.op("ADD", [h, x], [y])
     return compile(parse_tflite(b.build([y, h]), model), measure=False)

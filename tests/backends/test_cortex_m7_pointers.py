@@ -109,7 +109,7 @@ def test_walks_by_any_step_from_any_place(index: str, start: str, step: int) -> 
     k = sums(f"for k in 8 {{ let a: i16x2 = x[{index}] as i16x2 s = smlad(a, a, s) }}")
     text = printed(k)
     assert pointers(text) == {"x_at": start}
-    assert f"end = x_at + {8 * step};" in text and f"x_at += {step};" in text
+    assert f"end = x_at {'-' if step < 0 else '+'} {abs(8 * step)};" in text and f"x_at += {step};" in text
     same_on_this_machine(k)
 
 

@@ -80,7 +80,7 @@ def test_a_dense_layer_and_its_requantisation() -> None:
               for i in 3 {
                 acc = (acc + (i32(x[n, i]) * i32(weights[o, i])))
               }
-              let requantize: i8 = i8(ssat_asr(smmla((acc << 18), 1073741824, -133627904), 20))
+              let requantize: i8 = i8(ssat_asr(smmla((acc << 14), 1073741824, -8351744), 16))
               y[n, o] = requantize
             }
           }

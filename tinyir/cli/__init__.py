@@ -13,16 +13,19 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
+from typing import TextIO
 
 from tinyir import __version__
-from tinyir.diagnostics import TinyIRError, UsageError, did_you_mean
+from tinyir.diagnostics import TinyIRError, TinyIRWarning, UsageError, did_you_mean
 
 COMMANDS = {
     "compile": "compile a model to C or NumPy",
     "run": "compile a model and run it",
     "verify": "compare with TFLite Micro, op by op",
     "profile": "show instructions and cycles of each op",
+    "tune": "search for the fastest schedules",
     "opt": "run passes on IR text",
     "inspect": "show what is in a model",
     "passes": "list the passes, or show one",
@@ -36,7 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(words)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TinyIRWarning)
+            warnings.showwarning = _show_warning
+            return _run(words)
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
         return 0
@@ -88,6 +94,21 @@ def _run_without_command(words: list[str]) -> int:
     parser.parse_args(words)
     parser.print_help(sys.stderr)
     return 2
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say on stderr what a user should know; other warnings say where in the code they come from."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    place = "" if issubclass(category, TinyIRWarning) else f"{filename}:{lineno}: {category.__name__}: "
+    print(f"warning: {place}{message}", file=sys.stderr)
 
 
 def _report(error: Exception) -> None:

@@ -26,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the program")
     parser.add_argument("--backend", choices=["c", "numpy"], default="c", help="what to print (default: c)")
     parser.add_argument("--picture", action="store_true", help="show the arena over time")
+    parser.add_argument("--save-schedule", type=Path, metavar="FILE", help="write the schedule of every kernel (TOML)")
     add_compile_options(parser)
     add_training_options(parser)
     add_pass_options(parser)
@@ -33,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     load_pass_files(args)
-    options = options_from(args, backend=args.backend, train=training_from(args))
+    options = options_from(args, backend=args.backend, train=training_from(args), save_schedule=args.save_schedule)
     result = compile_file(args.model, options, lambda passes: make_manager(args, passes), show_step)
     show_step("")
     write_files(result.files, args.output)

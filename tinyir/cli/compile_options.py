@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 from typing import Any, get_args
 
 from tinyir.loops.recipes.policy import LEVELS
@@ -27,11 +28,14 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-O", "--level", choices=LEVELS, default="balanced", help="what cycles may cost in RAM and flash"
     )
+    group.add_argument(
+        "--schedule", type=Path, metavar="FILE", help="schedules of kernels, as `tinyir tune` finds them (TOML)"
+    )
     group.add_argument("--passes", metavar="TEXT", help="a pipeline of your own instead of the default one")
     group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
     group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
-    group.add_argument("--opt", default="-O3", metavar="LEVEL", help="its optimisation level (default: -O3)")
+    group.add_argument("--opt", metavar="LEVEL", help="its optimisation level (default: -O3; -Os with -O size)")
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +60,7 @@ def training_from(args: argparse.Namespace) -> Training | None:
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
     """The Options that the arguments say."""
-    names = ("target", "io", "numerics", "level", "passes", "max_ram", "max_flash", "compiler", "opt")
+    names = ("target", "io", "numerics", "level", "schedule", "passes", "max_ram", "max_flash", "compiler", "opt")
     return Options(**{name: getattr(args, name) for name in names}, **more)
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     show_step("building and running on the emulated Cortex-M7")
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(result.files, Path(folder))
-        program = M7Program.build(folder, target, compiler, options.opt)
+        program = M7Program.build(folder, target, compiler, options.c_level)
     annotated = _find_op(program.info.ops, args.annotate) if args.annotate else None
     inputs = [np.zeros(tensor.shape, tensor.dtype) for tensor in program.info.inputs]
     measured = profile(program, inputs)

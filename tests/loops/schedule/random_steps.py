@@ -110,6 +110,14 @@ class Steps:
         buffer = self.pick(k.scratch)
         return [buffer, *self.rng.permutation(len(k.kernel.param(buffer).shape))]
 
+    def _unflatten(self, k: _Shape) -> list[object]:
+        buffer = self.pick(k.scratch)
+        inner = self._divisor(k.kernel.param(buffer).elements)
+        return [buffer, k.kernel.param(buffer).elements // inner, inner]
+
+    def _fill(self, k: _Shape) -> list[object]:
+        return [self.pick(k.scratch), self.pick(NAMES)]
+
     def _pad_rows(self, k: _Shape) -> list[object]:
         return [self.pick(k.scratch), self.number(0, 3), self.number(1, 4)]
 

@@ -38,7 +38,7 @@ def test_spaces_do_not_matter() -> None:
 def test_what_is_no_step(step: str) -> None:
     with pytest.raises(ScheduleError, match="is no schedule step") as caught:
         apply(kernel(COPY), (step,))
-    assert "collapse, flatten, fuse" in caught.value.help
+    assert "collapse, fill, flatten, fuse" in caught.value.help
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Steps that lay memory out for words: permute, pad_rows, widen, transpose."""
+"""Steps that lay memory out for words: permute, pad_rows, widen, transpose, unflatten, fill."""
 
 from __future__ import annotations
 
@@ -315,3 +315,86 @@ def test_hoist_of_some_constants() -> None:
     }}
     """
     becomes(text.format("", "b[o]"), "hoist(i, b)", text.format("let b_h0: i32 = b[o]", "b_h0"))
+
+
+# -- unflatten, fill --------------------------------------------------------------------------------------------------
+
+FLAT = """
+kernel @flat(in x: i8[24], scratch s: i16[{shape}], out y: i32[2]) {{
+  for a in 2 {{ for b in 3 {{ for c in 4 {{ s[{store}] = i16(x[12*a + 4*b + c]) }} }} }}
+  for o in 2 {{
+    var acc: i32 = 0
+    for k in 3 {{ acc = (acc + i32(s[{load}])) }}
+    y[o] = acc
+  }}
+}}
+"""
+
+
+def flat(store: str = "12*a + 4*b + c", load: str = "12*o + 4*k + 1", shape: str = "24") -> str:
+    return FLAT.format(shape=shape, store=store, load=load)
+
+
+def test_unflatten() -> None:
+    becomes(flat(), "unflatten(s, 2, 3, 4)", flat("a, b, c", "o, k, 1", "2, 3, 4"))
+
+
+def test_unflatten_constants_fall_apart_too() -> None:
+    becomes(flat(load="4*k + o + 9"), "unflatten(s, 6, 4)", flat("b + 3*a, c", "k + 2, o + 1", "6, 4"))
+
+
+def test_unflatten_with_dimensions_of_one() -> None:
+    becomes(flat(), "unflatten(s, 2, 1, 12)", flat("a, 0, 4*b + c", "o, 0, 4*k + 1", "2, 1, 12"))
+
+
+def test_unflatten_undoes_flatten() -> None:
+    becomes(flat(), "unflatten(s, 2, 3, 4)\nflatten(s, 0)", flat())
+
+
+@pytest.mark.parametrize(("sizes", "reason"), [("2, 12", "12"), ("12, 2", "2"), ("3, 8", "8")])
+def test_unflatten_refuses_indices_across_rows(sizes: str, reason: str) -> None:
+    """12*o + 4*k + 5 + 4*o goes beyond row o."""
+    refuses(flat(load="12*o + 4*k + 3"), "unflatten(s, 8, 3)", "does not fall apart at 3")
+    refuses(flat(load="7*o + 5*k"), f"unflatten(s, {sizes})", f"does not fall apart at {reason}")
+
+
+@pytest.mark.parametrize("sizes", ["", "23", "2, 3", "-2, -12", "0"])
+def test_unflatten_refuses_other_sizes(sizes: str) -> None:
+    refuses(flat(), f"unflatten(s, {sizes})", "its shape is 24")
+
+
+def test_unflatten_refuses_several_dimensions() -> None:
+    refuses(rows(), "unflatten(s, 2, 15)", "its shape is 2, 3, 5")
+
+
+MARGINS = """
+kernel @margins(in x: i8[4], scratch s: i32[8], out y: i32[6]) {{
+  {starts}
+  for c in 4 {{ s[c + 2] = i32(x[c]) }}
+  for o in 6 {{ y[o] = ((s[o] + s[o + 1]) + s[o + 2]) }}
+}}
+"""
+LEFT, RIGHT = "for l in 2 { s[l] = -7 }", "for r in 2 { s[r + 6] = -7 }"
+
+
+def margins(*starts: str) -> str:
+    return MARGINS.format(starts=" ".join(starts))
+
+
+def test_fill() -> None:
+    becomes(margins(LEFT, RIGHT), "fill(s, m)", margins("for m in 8 { s[m] = -7 }"))
+    becomes(margins(LEFT, "s[6] = -7 s[7] = -7"), "fill(s, m)", margins("for m in 8 { s[m] = -7 }"))
+
+
+def test_fill_refuses_what_is_not_filled_first() -> None:
+    refuses(margins(LEFT, RIGHT.replace("-7", "-8")), "fill(s, m)", "it begins with 2 constants")
+    refuses(margins("for l in 4 { s[l] = i32(x[l]) }"), "fill(s, m)", "it begins with 0 constants")
+    refuses(rows(), "fill(s, m)", "it is no scratch of one dimension")
+    refuses(margins(LEFT), "fill(y, m)", "it is no scratch of one dimension")
+    refuses(margins(LEFT), "fill(s, o)", "the name is taken")
+
+
+def test_fill_leaves_what_comes_later() -> None:
+    """A constant that overwrites what was copied is not part of the fill."""
+    late = margins(LEFT, "for e in 4 { s[e] = i32(x[e]) }", "for f in 2 { s[f + 6] = -7 }")
+    becomes(late, "fill(s, m)", late.replace("for l in 2 { s[l] = -7 }", "for m in 8 { s[m] = -7 }"))

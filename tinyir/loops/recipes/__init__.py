@@ -17,7 +17,7 @@ from tinyir.loops.recipes.elementwise import flat_elementwise
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
 from tinyir.loops.schedule import ScheduleError
 
-__all__ = ["LEVELS", "POLICIES", "RECIPES", "Level", "Policy", "schedule"]
+__all__ = ["LEVELS", "POLICIES", "RECIPES", "Level", "Policy", "schedule", "schedule_within"]
 
 Recipe = Callable[[Kernel, Policy], Kernel]
 
@@ -36,9 +36,14 @@ def schedule(kernel: Kernel, level: Level = "balanced") -> Kernel:
 
 @lru_cache(maxsize=256)
 def _scheduled(kernel: Kernel, level: Level) -> Kernel:
+    return schedule_within(kernel, POLICIES[level])
+
+
+def schedule_within(kernel: Kernel, policy: Policy) -> Kernel:
+    """The same within the limits of a policy."""
     for recipe in RECIPES.get(kernel.kind, (flat_elementwise,)):
         try:
-            return recipe(kernel, POLICIES[level])
+            return recipe(kernel, policy)
         except ScheduleError:
             continue
     return kernel

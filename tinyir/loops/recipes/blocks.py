@@ -25,6 +25,7 @@ from tinyir.loops.schedule import (
     split,
     tensorize,
     unroll,
+    widen,
 )
 
 
@@ -73,17 +74,23 @@ def by_fours(kernel: Kernel, var: str) -> Kernel:
     return reorder(kernel, f"{var}a", f"{var}b")
 
 
-def interleave_channels(kernel: Kernel, channel: str, *inner: str) -> Kernel:
-    """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them. Where
-    the channels are odd in number each is alone: its words hold neighbours in turn, the last two loops exchanged."""
+def interleave_channels(kernel: Kernel, policy: Policy, channel: str, *inner: str) -> Kernel:
+    """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them:
+    element by element as int8, word by word as int16. Where the channels are odd in number each is alone: its words
+    hold neighbours in turn, the last two loops exchanged."""
     alone = (*inner[:-2], inner[-1], inner[-2])
     extent = extent_of(kernel, channel)
     if extent == 1:
         return flatten(pack(kernel, "weights", *alone), "weights", 0)
     pair = block_size(extent, 2)
     kernel = split(kernel, channel, pair, f"{channel}o", f"{channel}i")
-    inner = inner if pair == 2 else alone
-    return flatten(pack(kernel, "weights", f"{channel}o", *inner, f"{channel}i"), "weights", 1)
+    if pair == 1:
+        lanes = (*alone, f"{channel}i")
+    elif policy.wide_weights:
+        kernel, lanes = widen(kernel, "weights", "i16"), (*inner[:-1], f"{channel}i", inner[-1])
+    else:
+        lanes = (*inner, f"{channel}i")
+    return flatten(pack(kernel, "weights", f"{channel}o", *lanes), "weights", 1)
 
 
 def parts_of(kernel: Kernel, pixel: str, pixels: int) -> tuple[Kernel, list[tuple[str, str, int]]]:
@@ -99,34 +106,34 @@ def parts_of(kernel: Kernel, pixel: str, pixels: int) -> tuple[Kernel, list[tupl
     return peel(kernel, pixel, extent - rest, tail), [(pixel, "", pixels), (tail, f"_{tail}", rest)]
 
 
-def register_block(kernel: Kernel, channel: str, pixel: str, words: Sequence[str], policy: Policy) -> Kernel:
+def register_block(kernel: Kernel, channel: str, pixel: str, words: Sequence[str], written: int) -> Kernel:
     """Sums for a pair of channels and the pixels of a block side by side, in instructions (see `channel_blocks`). The
     loop over `pixel` is split into blocks, `{pixel}o`, and the pixels of one, `{pixel}i`."""
     kernel = reorder(kernel, f"{pixel}o", f"{pixel}i", channel)
     around = f"{pixel}o"
-    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, policy, around), around)
+    return tables_ahead(channel_blocks(kernel, [channel, f"{pixel}i"], words, written, around), around)
 
 
-def channel_blocks(
-    kernel: Kernel, side: Sequence[str], words: Sequence[str], policy: Policy, around: str = ""
-) -> Kernel:
+def channel_blocks(kernel: Kernel, side: Sequence[str], words: Sequence[str], written: int, around: str = "") -> Kernel:
     """The sums over the loops `side` side by side, in the loop `around` or everywhere; the innermost of the loops
-    `words`, with the one around it where words are of four elements, becomes instructions."""
+    `words`, with the one around it where words are of four elements, becomes instructions. A loop over up to `written`
+    words of weights is written out."""
     for var in side:
         kernel = jam(kernel, var)
     fours = len(words) == 3 and loops(kernel)[words[1]].extent == 2
     if fours:
-        return go_on_by(share(tensorize(kernel, words[-1], words[-2]), around), words[0], 1, policy)
+        return go_on_by(share(tensorize(kernel, words[-1], words[-2]), around), words[0], 1, written)
     kernel = share(tensorize(kernel, words[-1]), around)
     for var in words[1:-1]:
         kernel = unroll(kernel, var)
-    return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, policy)
+    return go_on_by(kernel, words[0], 1 if len(words) == 3 else 2, written)
 
 
-def go_on_by(kernel: Kernel, var: str, per_word: int, policy: Policy) -> Kernel:
-    """Write a short loop out, or some iterations of a long one; `per_word` iterations use up a word of weights."""
+def go_on_by(kernel: Kernel, var: str, per_word: int, written: int) -> Kernel:
+    """Write a loop over up to `written` words out, or some iterations of a longer one; `per_word` iterations use up a
+    word of weights."""
     extent = loops(kernel)[var].extent
-    if extent <= policy.written_words * per_word:
+    if extent <= written * per_word:
         return unroll(kernel, var)
-    by = block_size(extent, *(n * per_word for n in (2, 1)), 3, 2) if policy.written_words > 1 else 1
+    by = block_size(extent, *(n * per_word for n in (2, 1)), 3, 2) if written > 1 else 1
     return unroll(split(kernel, var, by, f"{var}n", f"{var}m"), f"{var}m") if by > 1 else kernel

@@ -54,16 +54,16 @@ def dense(kernel: Kernel, policy: Policy) -> Kernel:
     if staged:
         kernel = stage(kernel, "x", "n" if "n" in nest else "all", "xs", "i16")
     kernel, words = sum_in_words(kernel, "i", depth, "o")
-    kernel = interleave_channels(kernel, "o", *words)
+    kernel = interleave_channels(kernel, policy, "o", *words)
     if staged and depth % 4 == 0:
         kernel = widen_by_words(kernel, "xs", "xs_1")
     if outputs == 1:
-        return finish(channel_blocks(kernel, [], words, policy))
+        return finish(channel_blocks(kernel, [], words, policy.written_words))
     kernel, parts = parts_of(kernel, "oo", ROWS // loops(kernel)["oi"].extent)
     for var, end, size in parts:
         kernel = split(kernel, var, size, f"{var}r", f"{var}p")
         side, inner = [f"oi{end}", f"{var}p"], [f"{w}{end}" for w in words]
-        kernel = channel_blocks(kernel, side, inner, policy, f"{var}r")
+        kernel = channel_blocks(kernel, side, inner, policy.written_words, f"{var}r")
     return finish(kernel)
 
 
@@ -90,10 +90,11 @@ def pointwise(kernel: Kernel, policy: Policy) -> Kernel:
     require(depth % 4 == 0, "rows that are not whole words")
     kernel, pixel = one_pixel_loop(kernel)
     kernel, words = sum_in_words(kernel, "ic", depth, "c")
-    kernel = interleave_channels(kernel, "c", *words)
+    kernel = interleave_channels(kernel, policy, "c", *words)
     if not pixel:
         kernel = stage(flat_tensors(kernel), "x", "all", "xs", "i16")
-        return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words, policy))
+        # A single pixel is too few to write anything out for.
+        return finish(channel_blocks(widen_by_words(kernel, "xs", "xs_0"), ["ci"], words, 1))
     kernel, parts = parts_of(kernel, pixel, policy.pixels)
     for var, end, size in parts:
         kernel = tiled(kernel, var, end, size, words, policy)
@@ -110,7 +111,9 @@ def tiled(kernel: Kernel, pixel: str, end: str, size: int, words: list[str], pol
     kernel = split(kernel, f"{pixel}p", size, f"{pixel}po", f"{pixel}pi")
     kernel = side_by_side(kernel, staged, size, depth)
     kernel = reorder(kernel, f"co{end}", f"{pixel}po", f"{pixel}pi", f"ci{end}")
-    return register_block(kernel, f"ci{end}", f"{pixel}p", [f"{w}{end}" for w in words], policy)
+    # What is left of the pixels runs too seldom for long code.
+    written = min(policy.written_depth, policy.written_words) if end else policy.written_depth
+    return register_block(kernel, f"ci{end}", f"{pixel}p", [f"{w}{end}" for w in words], written)
 
 
 def side_by_side(kernel: Kernel, staged: str, size: int, depth: int) -> Kernel:
@@ -134,7 +137,7 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
     if depth % 4 == 0:
         kernel, run = one_run(kernel)
         kernel, words = sum_in_words(kernel, run, depth, "c")
-        kernel = interleave_channels(kernel, "c", *(["kh"] if "kh" in nest else []), *words)
+        kernel = interleave_channels(kernel, policy, "c", *(["kh"] if "kh" in nest else []), *words)
         kernel, copy = copy_by_rows(kernel)
         kernel = widen_by_words(kernel, "xs", copy)
     else:
@@ -144,16 +147,17 @@ def convolution(kernel: Kernel, policy: Policy) -> Kernel:
             kernel, run = one_run(kernel)
             taps = [*taps[:-2], run]
         kernel, words = sum_in_words(kernel, taps[-1], depth, "c")
-        kernel = interleave_channels(kernel, "c", *taps[:-1], *words)
+        kernel = interleave_channels(kernel, policy, "c", *taps[:-1], *words)
         words = [*taps[:-1][-1:], *words] if taps[-1] == "ic" else words
         kernel = copy_by_pixels(kernel)
     if "w" not in nest:
-        return finish(channel_blocks(kernel, ["ci"], words, policy))
+        return finish(channel_blocks(kernel, ["ci"], words, policy.written_words))
     kernel, parts = parts_of(kernel, "w", policy.pixels)
     for var, end, size in parts:
         kernel = split(reorder(kernel, f"co{end}", var, f"ci{end}"), var, size, f"{var}o", f"{var}i")
-        kernel = register_block(kernel, f"ci{end}", var, [f"{w}{end}" for w in words], policy)
-        kernel = short_windows(kernel, f"kh{end}", policy)
+        kernel = register_block(kernel, f"ci{end}", var, [f"{w}{end}" for w in words], policy.written_words)
+        if size > 1 or not end:
+            kernel = short_windows(kernel, f"kh{end}", policy)
     return finish(kernel)
 
 

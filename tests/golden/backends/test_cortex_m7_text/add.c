@@ -10,8 +10,8 @@ static TINYIR_KERNEL void add_sum(
     const int8_t *restrict x1,
     int8_t *y)
 {
-    for (int32_t i1 = 0; i1 < 6; i1++) {
-        const int8_t requantize = (int8_t)tinyir_ssat_asr(((int32_t)x1[i1] * 838861) + (((int32_t)x[i1] * 1677722) + 11534338), 21);
+    TINYIR_ROLLED for (int32_t i1 = 0; i1 < 6; i1++) {
+        const int8_t requantize = (int8_t)tinyir_ssat_asr(((int32_t)x1[i1] * 419430) + (((int32_t)x[i1] * 838861) + 5767167), 20);
         y[i1] = requantize;
     }
 }

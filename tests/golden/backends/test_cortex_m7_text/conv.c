@@ -28,6 +28,17 @@ extern const int32_t conv_c_1[2] TINYIR_ALIGNED;
 #define TINYIR_KERNEL
 #endif
 
+/* Before a loop that stays one: the schedule has written out what pays. */
+#if defined(__OPTIMIZE_SIZE__)
+#define TINYIR_ROLLED
+#elif defined(__clang__)
+#define TINYIR_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__)
+#define TINYIR_ROLLED _Pragma("GCC unroll 1")
+#else
+#define TINYIR_ROLLED
+#endif
+
 /* Called after each op; a build that wants to watch the program defines it. By default it only keeps the compiler from
  * dropping an op whose result no later one needs, so that the program does what report.json lists. */
 #if !defined(TINYIR_AFTER_OP) && defined(__GNUC__)
@@ -152,16 +163,16 @@ static TINYIR_KERNEL void conv_c(
     int8_t *y,
     int16_t *restrict xs)
 {
-    for (int32_t h = 0; h < 2; h++) {
-        for (int32_t xs_1 = 0; xs_1 < 3; xs_1++) {
-            for (int32_t xs_2 = 0; xs_2 < 4; xs_2++) {
+    TINYIR_ROLLED for (int32_t h = 0; h < 2; h++) {
+        TINYIR_ROLLED for (int32_t xs_1 = 0; xs_1 < 3; xs_1++) {
+            TINYIR_ROLLED for (int32_t xs_2 = 0; xs_2 < 4; xs_2++) {
                 xs[8 * xs_1 + 2 * xs_2] = (int16_t)x[8 * h + 8 * xs_1 + 2 * xs_2];
                 xs[8 * xs_1 + 2 * xs_2 + 1] = (int16_t)x[8 * h + 8 * xs_1 + 2 * xs_2 + 1];
             }
         }
         const int32_t bias_h0 = bias[0];
         const int32_t bias_h1 = bias[1];
-        for (int32_t wo = 0; wo < 2; wo++) {
+        TINYIR_ROLLED for (int32_t wo = 0; wo < 2; wo++) {
             const int32_t bias_0 = bias_h0;
             int32_t acc_0_0 = bias_0;
             int32_t acc_0_1 = bias_0;
@@ -197,21 +208,21 @@ static TINYIR_KERNEL void conv_c(
             acc_1_0 = tinyir_smlad(xs_3_0_2, sxtb16_ror8_1_0_2, acc_1_0);
             acc_0_1 = tinyir_smlad(xs_5_0_2, sxtb16_0_0_2, acc_0_1);
             acc_1_1 = tinyir_smlad(xs_5_0_2, sxtb16_ror8_1_0_2, acc_1_1);
-            const int32_t lsl = tinyir_shift_left(acc_0_0, 18);
-            const int32_t mac = tinyir_smmla(lsl, 1073741824, (-133627904));
-            const int32_t lsl_1 = tinyir_shift_left(acc_0_1, 18);
-            const int32_t mac_1 = tinyir_smmla(lsl_1, 1073741824, (-133627904));
-            const int32_t lsl_2 = tinyir_shift_left(acc_1_0, 18);
-            const int32_t mac_2 = tinyir_smmla(lsl_2, 1073741824, (-133627904));
-            const int32_t lsl_3 = tinyir_shift_left(acc_1_1, 18);
-            const int32_t ssat = tinyir_ssat_asr(mac, 20);
+            const int32_t lsl = tinyir_shift_left(acc_0_0, 14);
+            const int32_t mac = tinyir_smmla(lsl, 1073741824, (-8351744));
+            const int32_t lsl_1 = tinyir_shift_left(acc_0_1, 14);
+            const int32_t mac_1 = tinyir_smmla(lsl_1, 1073741824, (-8351744));
+            const int32_t lsl_2 = tinyir_shift_left(acc_1_0, 14);
+            const int32_t mac_2 = tinyir_smmla(lsl_2, 1073741824, (-8351744));
+            const int32_t lsl_3 = tinyir_shift_left(acc_1_1, 14);
+            const int32_t ssat = tinyir_ssat_asr(mac, 16);
             const int8_t requantize_0_0 = (int8_t)ssat;
-            const int32_t mac_3 = tinyir_smmla(lsl_3, 1073741824, (-133627904));
-            const int32_t ssat_1 = tinyir_ssat_asr(mac_1, 20);
+            const int32_t mac_3 = tinyir_smmla(lsl_3, 1073741824, (-8351744));
+            const int32_t ssat_1 = tinyir_ssat_asr(mac_1, 16);
             const int8_t requantize_0_1 = (int8_t)ssat_1;
-            const int32_t ssat_2 = tinyir_ssat_asr(mac_2, 20);
+            const int32_t ssat_2 = tinyir_ssat_asr(mac_2, 16);
             const int8_t requantize_1_0 = (int8_t)ssat_2;
-            const int32_t ssat_3 = tinyir_ssat_asr(mac_3, 20);
+            const int32_t ssat_3 = tinyir_ssat_asr(mac_3, 16);
             const int8_t requantize_1_1 = (int8_t)ssat_3;
             y[8 * h + 4 * wo] = requantize_0_0;
             y[8 * h + 4 * wo + 2] = requantize_0_1;

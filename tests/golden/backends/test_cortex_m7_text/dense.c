@@ -26,9 +26,9 @@ static TINYIR_KERNEL void dense_y(
     acc_0_0 = tinyir_smlad(sxtb16_ror8_1_0, tinyir_sxtb16_ror8(weights_1_0), acc_0_0);
     acc_0_1 = tinyir_smlad(sxtb16_ror8_1_0, tinyir_sxtb16_ror8(weights_2_0), acc_0_1);
     acc_0_2 = tinyir_smlad(sxtb16_ror8_1_0, tinyir_sxtb16_ror8(weights_3_0), acc_0_2);
-    const int8_t requantize_0_0 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_0, 18), 1431655766, 3932160), 19);
-    const int8_t requantize_0_1 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_1, 18), 1431655766, 3932160), 19);
-    const int8_t requantize_0_2 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_2, 18), 1431655766, 3932160), 19);
+    const int8_t requantize_0_0 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_0, 15), 1431655766, 491520), 16);
+    const int8_t requantize_0_1 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_1, 15), 1431655766, 491520), 16);
+    const int8_t requantize_0_2 = (int8_t)tinyir_ssat_asr(tinyir_smmla(tinyir_shift_left(acc_0_2, 15), 1431655766, 491520), 16);
     y[0] = requantize_0_0;
     y[1] = requantize_0_1;
     y[2] = requantize_0_2;
