@@ -11,6 +11,7 @@ from tinyir.ir.ops import (
     nn_elementwise,
     nn_quantize,
     nn_window,
+    random,
     tensor,
     train,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "nn_elementwise",
     "nn_quantize",
     "nn_window",
+    "random",
     "tensor",
     "train",
 ]

@@ -22,6 +22,7 @@ from .elementwise import (
 from .fixedpoint import requantize, rescale, widen
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
+from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8
 from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
 from .transcendental import exp, log, logistic, softplus, tanh
@@ -57,9 +58,11 @@ __all__ = [
     "mean_float",
     "mul",
     "mul_float",
+    "next_step",
     "one_hot",
     "pad",
     "quantize",
+    "random",
     "requantize",
     "rescale",
     "reshape",

@@ -18,6 +18,7 @@ from tinyir.ir.opdef import Trait
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt, exprs_of, subexprs
 from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
+from tinyir.loops.lower import random as _random  # noqa: F401  # and the random ones
 from tinyir.loops.lower.context import Group, Lowering, Point, nest
 from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense, lower_dense_input, lower_dense_weight
 from tinyir.loops.lower.elementwise import element
