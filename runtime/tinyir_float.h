@@ -164,6 +164,12 @@ static inline int32_t tinyir_floori(float x)
     return whole - (whole > INT32_MIN && x < (float)whole);
 }
 
+/* The float a + x without its fraction; a where x is NaN. */
+static inline int32_t tinyir_truncated_sum(int32_t a, float x)
+{
+    return x != x ? a : tinyir_trunci((float)a + x);
+}
+
 /* a + b, limited to lo..hi. */
 static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int32_t hi)
 {

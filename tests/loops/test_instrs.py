@@ -106,6 +106,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
     "floori": lambda x: limited(x, math.floor),
     "trunci": lambda x: limited(x, math.trunc),
+    "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
 }
 

@@ -111,6 +111,10 @@ def _saturated_sum(a: int, b: int, lo: int, hi: int) -> int:
     return min(max(a + b, lo), hi)
 
 
+def _truncated_sum(a: int, x: Any) -> int:
+    return a if np.isnan(x) else _toward_zero(np.float32(a) + x)
+
+
 def _instr(
     name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any], immediates: tuple[int, ...] = ()
 ) -> Instr:
@@ -164,3 +168,4 @@ UNITF = _instr("unitf", (I32,), F32, _unit)
 FLOORI = _instr("floori", (F32,), I32, _toward_minus_infinity)
 TRUNCI = _instr("trunci", (F32,), I32, _toward_zero)
 SATURATED_SUM = _instr("saturated_sum", (I32, I32, I32, I32), I32, _saturated_sum)
+TRUNCATED_SUM = _instr("truncated_sum", (I32, F32), I32, _truncated_sum)

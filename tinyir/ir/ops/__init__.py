@@ -14,6 +14,7 @@ from tinyir.ir.ops import (
     random,
     tensor,
     train,
+    train_int,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "random",
     "tensor",
     "train",
+    "train_int",
 ]

@@ -4,7 +4,15 @@ These files import NumPy and each other, nothing else: the NumPy backend ships t
 functions are exact. Float functions add in the order that the C backend uses, so both give the same bits.
 """
 
-from .contraction import conv2d, conv2d_float, dense, dense_float, depthwise_conv2d, depthwise_conv2d_float
+from .contraction import (
+    conv2d,
+    conv2d_float,
+    dense,
+    dense_float,
+    depthwise_conv2d,
+    depthwise_conv2d_float,
+    fold_zero_point,
+)
 from .elementwise import (
     add,
     add_float,
@@ -25,6 +33,7 @@ from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2
 from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8
 from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
+from .training_int import sgd_int
 from .transcendental import exp, log, logistic, softplus, tanh
 
 __all__ = [
@@ -45,6 +54,7 @@ __all__ = [
     "depthwise_conv2d_float",
     "dequantize",
     "exp",
+    "fold_zero_point",
     "hard_swish_float",
     "identity",
     "inside",
@@ -68,6 +78,7 @@ __all__ = [
     "reshape",
     "resize_nearest",
     "sgd",
+    "sgd_int",
     "slice",
     "softmax_float",
     "softmax_q8",
