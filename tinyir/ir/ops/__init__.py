@@ -3,6 +3,7 @@
 from tinyir.ir.ops import (
     func,
     grad,
+    grad_conv,
     int_contraction,
     int_elementwise,
     int_window,
@@ -20,6 +21,7 @@ from tinyir.ir.ops import (
 __all__ = [
     "func",
     "grad",
+    "grad_conv",
     "int_contraction",
     "int_elementwise",
     "int_window",

@@ -28,6 +28,12 @@ from .elementwise import (
     sub_float,
 )
 from .fixedpoint import requantize, rescale, widen
+from .grad_conv import (
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+    depthwise_input_gradient,
+    depthwise_weight_gradient,
+)
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
@@ -46,12 +52,16 @@ __all__ = [
     "concat",
     "conv2d",
     "conv2d_float",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
     "dense",
     "dense_float",
     "dense_input_gradient",
     "dense_weight_gradient",
     "depthwise_conv2d",
     "depthwise_conv2d_float",
+    "depthwise_input_gradient",
+    "depthwise_weight_gradient",
     "dequantize",
     "exp",
     "fold_zero_point",

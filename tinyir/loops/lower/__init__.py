@@ -30,6 +30,7 @@ from tinyir.loops.lower.contraction import (
     lower_fold_zero_point,
 )
 from tinyir.loops.lower.elementwise import element
+from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
@@ -60,6 +61,10 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "nn.log_softmax": lower_log_softmax,
     "grad.dense_input": lower_dense_input,
     "grad.dense_weight": lower_dense_weight,
+    "grad.conv2d_input": lower_conv_input,
+    "grad.conv2d_weight": lower_conv_weight,
+    "grad.depthwise_input": lower_conv_input,
+    "grad.depthwise_weight": lower_conv_weight,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,
