@@ -28,8 +28,9 @@ from tinyir.ir.ops.int_elementwise import (
     Sub,
     Widen,
 )
-from tinyir.ir.ops.int_window import IntAveragePool2D, IntSum
+from tinyir.ir.ops.int_window import IntAveragePool2D, IntSoftmax, IntSum
 from tinyir.ir.ops.nn_elementwise import Mul as FloatMul
+from tinyir.ir.ops.nn_elementwise import Sub as FloatSub
 from tinyir.ir.ops.nn_window import Sum as FloatSum
 from tinyir.ir.ops.tensor import Reshape, Storage, Typed
 from tinyir.ir.types import DType
@@ -54,7 +55,7 @@ def _(op: IntDense, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients
 def _(op: IntConv2D | IntDepthwiseConv2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
     """dx and dw are convolutions with g, dw of x - zero_point; dbias = sum of g over all but the channels"""
     x, w = op.x.type.with_elem(DType.F32), op.w.type.with_elem(DType.F32)
-    window = {"stride": op.stride, "pad": op.pad, "dilation": op.dilation}
+    window: dict[str, Any] = {"stride": op.stride, "pad": op.pad, "dilation": op.dilation}
     size, kernel = (x.size("H"), x.size("W")), (w.size("H"), w.size("W"))
     dx = dw = None
     if wants[0] and isinstance(op, IntConv2D):
@@ -211,3 +212,13 @@ def _(op: IntAveragePool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> G
     size = (x.size("H"), x.size("W"))
     spread = DepthwiseInput(g, b.const(share, layout="HWO"), size=size, channels=x.size("C"), stride=op.stride, types=x)
     return [b.add(spread)]
+
+
+@gradient.register
+def _(op: IntSoftmax, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
+    """256 scale p (g - sum of g p along the row), p = (y + 128) / 256 being the real result"""
+    type = op.y.type
+    row = type.axis("C") if type.layout else len(type.shape) - 1
+    p = b.add(Dequantize(op.y, scale=1 / 256, zero_point=-128))
+    total = b.add(FloatSum(b.add(FloatMul(g, p)), axes=(row,), keep_dims=True))
+    return [_scaled(b, b.add(FloatMul(p, b.add(FloatSub(g, total)))), np.array(256 * op.scale)), None]
