@@ -26,10 +26,19 @@ from .grad_conv import (
     depthwise_input_gradient,
     depthwise_weight_gradient,
 )
+from .grad_window import max_pool_gradient, resize_nearest_gradient, window_sum
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .softmax import log_softmax_float, softmax_float, softmax_q8
-from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
+from .training import (
+    dense_input_gradient,
+    dense_weight_gradient,
+    hard_swish_gradient,
+    inside,
+    leaky_relu_gradient,
+    one_hot,
+    sgd,
+)
 from .transcendental import exp, log, logistic, softplus, tanh
 
 __all__ = [
@@ -55,15 +64,18 @@ __all__ = [
     "dequantize",
     "exp",
     "hard_swish_float",
+    "hard_swish_gradient",
     "identity",
     "inside",
     "leaky_relu_float",
+    "leaky_relu_gradient",
     "log",
     "log_softmax_float",
     "logistic",
     "lookup",
     "max_pool2d",
     "max_pool2d_float",
+    "max_pool_gradient",
     "mean_float",
     "mul",
     "mul_float",
@@ -74,6 +86,7 @@ __all__ = [
     "rescale",
     "reshape",
     "resize_nearest",
+    "resize_nearest_gradient",
     "sgd",
     "slice",
     "softmax_float",
@@ -86,4 +99,5 @@ __all__ = [
     "tanh",
     "transpose",
     "widen",
+    "window_sum",
 ]
