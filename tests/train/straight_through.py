@@ -39,11 +39,13 @@ def conv(op: Op, x: Array, w: Array, bias: Array) -> Array:
     return y
 
 
-def average_pool(op: Op, x: Array) -> Array:
-    (kh, kw), (down, right) = op.attrs["kernel"], op.attrs["stride"]
+def pool_windows(op: Op, x: Array) -> Array:
+    """Each tap of each window, NaN in the margins: [taps, N, H, W, C]."""
+    (top, bottom), (left, right) = op.attrs["pad"]
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=np.nan)
+    (kh, kw), (down, across) = op.attrs["kernel"], op.attrs["stride"]
     _, rows, columns, _ = op.type.shape
-    taps = [x[:, i::down, j::right][:, :rows, :columns] for i in range(kh) for j in range(kw)]
-    return np.asarray(sum(taps) / (kh * kw))
+    return np.array([padded[:, i::down, j::across][:, :rows, :columns] for i in range(kh) for j in range(kw)])
 
 
 REALS: dict[str, Callable[..., Array]] = {
@@ -58,15 +60,18 @@ REALS: dict[str, Callable[..., Array]] = {
     "int.sub": lambda op, a, b: a - b,
     "int.mul": lambda op, a, b: a * b,
     "int.sum": lambda op, x: x.sum(axis=op.attrs["axes"], keepdims=op.attrs["keep_dims"]),
-    "int.average_pool2d": average_pool,
+    "int.average_pool2d": lambda op, x: np.nanmean(pool_windows(op, x), axis=0),
+    "int.max_pool2d": lambda op, x: np.nanmax(pool_windows(op, x), axis=0),
     "int.clamp": lambda op, x: x,
     "int.quantize": lambda op, x: x / op.attrs["scale"],
     "int.dequantize": lambda op, x: x * op.attrs["scale"],
     "tensor.reshape": lambda op, x: x.reshape(op.type.shape),
+    "tensor.transpose": lambda op, x: x.transpose(op.attrs["perm"]),
+    "tensor.pad": lambda op, x: np.pad(x, op.attrs["pads"]),
     "quant.storage": lambda op, x: x,
     "quant.typed": lambda op, x: x,
 }
-LIMITED = ("int.requantize", "int.clamp", "int.quantize")
+LIMITED = ("int.requantize", "int.max_pool2d", "int.clamp", "int.quantize")
 
 
 def _by_output(op: Op, w: Array) -> Array:

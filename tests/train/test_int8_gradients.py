@@ -20,9 +20,10 @@ from tinyir.ir.interp import evaluate
 from tinyir.ir.ops import int_elementwise as integer
 from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.int_contraction import IntConv2D
-from tinyir.ir.ops.int_window import IntAveragePool2D, IntSoftmax, IntSum
+from tinyir.ir.ops.int_window import IntAveragePool2D, IntMaxPool2D, IntSoftmax, IntSum
 from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.nn_window import Sum
+from tinyir.ir.ops.tensor import Pad, Transpose
 from tinyir.ir.types import DType, TensorType
 from tinyir.passes.build_backward import differentiate
 from tinyir.passes.manager import PassManager, parse_pipeline
@@ -102,14 +103,20 @@ def requantized(b: FuncBuilder, acc: Value, factor: float = 0.02, lo: int = -128
     return b.add(integer.Requantize(acc, b.const(mantissa), b.const(np.array(-4, np.int32)), zero_point=3, lo=lo))
 
 
+def int8_sum(b: FuncBuilder, x: Value, z: Value) -> Value:
+    return requantized(b, b.add(integer.Add(x, z)))
+
+
+PAD = ((1, 0), (0, 1))
 CASES: dict[str, Any] = {
     "sub": lambda b, x, z: requantized(b, b.add(integer.Sub(x, z))),
     "mul": lambda b, x, z: requantized(b, b.add(integer.Mul(x, z)), 0.0001),
     "clamp": lambda b, x, z: b.add(integer.Clamp(requantized(b, b.add(integer.Add(x, z)), lo=-20), lo=-9, hi=40)),
-    "mean": lambda b, x, z: requantized(b, b.add(IntSum(requantized(b, b.add(integer.Add(x, z))), axes=(1, 2))), 0.05),
-    "average pool": lambda b, x, z: b.add(
-        IntAveragePool2D(requantized(b, b.add(integer.Add(x, z))), kernel=(2, 2), stride=(2, 1))
-    ),
+    "mean": lambda b, x, z: requantized(b, b.add(IntSum(int8_sum(b, x, z), axes=(1, 2))), 0.05),
+    "average pool": lambda b, x, z: b.add(IntAveragePool2D(int8_sum(b, x, z), kernel=(2, 2), stride=(2, 1), pad=PAD)),
+    "max pool": lambda b, x, z: b.add(IntMaxPool2D(int8_sum(b, x, z), kernel=(2, 3), stride=(1, 2), pad=PAD, lo=-30)),
+    "transpose": lambda b, x, z: b.add(Transpose(int8_sum(b, x, z), perm=(0, 2, 1, 3))),
+    "pad": lambda b, x, z: b.add(Pad(int8_sum(b, x, z), pads=((0, 0), (1, 2), (0, 0), (0, 1)))),
 }
 
 

@@ -12,9 +12,11 @@ import numpy as np
 
 from tinyir.ir.core import Value
 from tinyir.ir.gradients.rule import Backward, gradient
+from tinyir.ir.gradients.window import window_shares
 from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.grad import DenseInput, DenseWeight, Inside
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
+from tinyir.ir.ops.grad_window import MaxPoolGradient, WindowSum
 from tinyir.ir.ops.int_contraction import FoldZeroPoint, IntConv2D, IntDense, IntDepthwiseConv2D
 from tinyir.ir.ops.int_elementwise import (
     Add,
@@ -28,7 +30,7 @@ from tinyir.ir.ops.int_elementwise import (
     Sub,
     Widen,
 )
-from tinyir.ir.ops.int_window import IntAveragePool2D, IntSoftmax, IntSum
+from tinyir.ir.ops.int_window import IntAveragePool2D, IntMaxPool2D, IntSoftmax, IntSum
 from tinyir.ir.ops.nn_elementwise import Mul as FloatMul
 from tinyir.ir.ops.nn_elementwise import Sub as FloatSub
 from tinyir.ir.ops.nn_window import Sum as FloatSum
@@ -202,16 +204,23 @@ def _(op: IntSum, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
 
 @gradient.register
 def _(op: IntAveragePool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
-    """g spread over the window, divided by its elements"""
+    """g, divided by the number of elements in its window, to each of them"""
     x = op.x.type.with_elem(DType.F32)
-    if op.pad != ((0, 0), (0, 0)):
-        raise op.fail("has no gradient rule with margins")
-    if (op.lo, op.hi) != op.type.storage.limits:
-        g = _inside(b, g, op.y, op.lo, op.hi)
-    share = np.full((*op.kernel, x.size("C")), 1 / np.prod(op.kernel), np.float32)
+    share = b.add(FloatMul(_unlimited(op, b, g), window_shares(op, b)))
     size = (x.size("H"), x.size("W"))
-    spread = DepthwiseInput(g, b.const(share, layout="HWO"), size=size, channels=x.size("C"), stride=op.stride, types=x)
-    return [b.add(spread)]
+    return [b.add(WindowSum(share, size=size, kernel=op.kernel, stride=op.stride, pad=op.pad, types=x))]
+
+
+@gradient.register
+def _(op: IntMaxPool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
+    """g to the first largest element of its window"""
+    return [b.add(MaxPoolGradient(_unlimited(op, b, g), op.x, kernel=op.kernel, stride=op.stride, pad=op.pad))]
+
+
+def _unlimited(op: IntAveragePool2D | IntMaxPool2D, b: Backward, g: Value) -> Value:
+    """g where the pooling limited nothing."""
+    free = (op.lo, op.hi) == op.type.storage.limits
+    return g if free else _inside(b, g, op.y, op.lo, op.hi)
 
 
 @gradient.register
