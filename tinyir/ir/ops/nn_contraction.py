@@ -98,10 +98,9 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
     if op.x.type.quant is None:
         return None
     x, w = quant_of(op, op.x), quant_of(op, op.w)
+    stored = storage(b, op.x)
     weights, bias = contraction_operands(b, op, x.zero_point)
-    acc = b.add(
-        integer_op(storage(b, op.x), weights, bias, **op.attrs, pad_value=x.zero_point, name=op.y.name),
-    )
+    acc = b.add(integer_op(stored, weights, bias, **op.attrs, pad_value=x.zero_point, name=op.y.name))
     return requantize(b, op, acc, contraction_multipliers(x, w, quant_of(op, op.y)), layout="C")
 
 
@@ -152,7 +151,8 @@ class Dense(Op):
         if self.x.type.quant is None:
             return None
         x, w = quant_of(self, self.x), quant_of(self, self.w)
+        stored = storage(b, self.x)
         weights, bias = contraction_operands(b, self, x.zero_point)
-        acc = b.add(IntDense(storage(b, self.x), weights, bias, name=self.y.name))
+        acc = b.add(IntDense(stored, weights, bias, name=self.y.name))
         rounding = "single" if b.numerics == "litert" else "double"
         return requantize(b, self, acc, contraction_multipliers(x, w, quant_of(self, self.y)), rounding)
