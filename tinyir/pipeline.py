@@ -22,9 +22,10 @@ from tinyir.frontends.load import load
 from tinyir.ir.core import Module
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
-from tinyir.passes.build_backward import OptimizerName, TargetName
+from tinyir.passes.build_backward import TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.options import value_text
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
@@ -36,26 +37,31 @@ GRAPH_PASSES = (
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 SELECT_PASSES = "select-params"
-BACKWARD_PASSES = (
-    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize"
-)
+BACKWARD_PASSES = "build-backward{{{options}}},canonicalize"
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser;
-    for parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
-    (quantisation-aware scaling)."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser and
+    its numbers (`passes/optimizers.py`); for parameters that are integers the rounding of their updates, and whether
+    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`)."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    momentum: float = Hyper.momentum
+    nesterov: bool = Hyper.nesterov
+    weight_decay: float = Hyper.weight_decay
+    beta1: float = Hyper.beta1
+    beta2: float = Hyper.beta2
+    epsilon: float = Hyper.epsilon
+    accumulate: int = Hyper.accumulate
     rounding: Rounding = "stochastic"
     qas: bool = True
 
-    def words(self) -> dict[str, str]:
-        """The fields as pass options."""
-        return {name: value_text(value) for name, value in vars(self).items()}
+    def backward_options(self) -> str:
+        """The options of `build-backward`, as text."""
+        return ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items())
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**self.train.words())]
+            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(options=self.train.backward_options())]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"
