@@ -71,7 +71,7 @@ class BuildBackward(Pass):
             raise IRError(f"@{main.name} has no parameters to train", help="run `select-params` first")
         hyper = Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)})
         integers = IntUpdates(self.rounding, self.qas)
-        optimizer = make_optimizer(self.optimizer, hyper, integers.apply)
+        optimizer = make_optimizer(self.optimizer, hyper, integers)
         func = _with_rate(clone_func(main), self.target)
         ret = func.block.terminator
         params = state_args(func)
@@ -135,7 +135,7 @@ class _Memory:
     def update(self, b: Backward, param: Value, grad: Value, lr: Value) -> None:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
-        grad = self._integers.scaled(b, param, grad)
+        grad = self._integers.gradient(b, param, grad)
         new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
         for old, value in zip([param, *slots], [new, *slots_new], strict=True):
             value.name = f"{old.name}.new"

@@ -24,9 +24,9 @@ class IntUpdates:
     """Makes the new values of int8 weights and int32 biases, each with random words of its own where `rounding` asks
     for them; `rng` is then the state that they are drawn from.
 
-    With `qas` (quantisation-aware scaling) the gradient by a stored integer q of scale s is divided by s^2. The weight
-    is w = s q, so dL/dq = s dL/dw, and a step of lr dL/dw on w is one of lr dL/dw / s = lr dL/dq / s^2 on q: integers
-    then move as the weights of the float model do.
+    With `qas` (quantisation-aware scaling) an optimiser works on the real weights w = s q, whatever their scales s: it
+    gets dL/dw = dL/dq / s, and a step d on w is one of d / s on q. Plain SGD then divides by s^2, which is how Lin et
+    al. (2022) state it.
     """
 
     rounding: Rounding
@@ -38,17 +38,23 @@ class IntUpdates:
         """Whether updates of `params` need `rng`."""
         return self.rounding == "stochastic" and any(param.type.storage.is_integer for param in params)
 
-    def scaled(self, b: Builder, param: Value, grad: Value) -> Value:
-        """The gradient by the integers as one that goes with them; that of a real parameter as it is."""
-        scale = _inverse_square(b, param) if self.qas and param.type.quant is not None else None
-        return grad if scale is None else b.add(Mul(grad, scale, types=param.type.with_elem(DType.F32)))
+    def gradient(self, b: Builder, param: Value, grad: Value) -> Value:
+        """The gradient by what the optimiser works on, from that by the stored integers (or real numbers)."""
+        return self._by_scale(b, param, grad)
+
+    def real(self, b: Builder, param: Value) -> Value:
+        """What the optimiser works on, in f32."""
+        if not param.type.storage.is_integer:
+            return param
+        number = b.add(Dequantize(_stored(b, param), scale=1.0, zero_point=0))
+        return b.add(Mul(number, _scales(b, param, 1))) if self._scales_of(param) else number
 
     def apply(self, b: Builder, param: Value, direction: Value, rate: Value) -> Value:
         """param - rate * direction, of the type of `param`."""
         if not param.type.storage.is_integer:
             return b.add(Sgd(param, direction, rate))
         stored = _stored(b, param)
-        operands = [stored, direction, rate]
+        operands = [stored, self._by_scale(b, param, direction), rate]
         if self.rng is not None:
             words = stored.type.with_elem(DType.I32)
             operands.append(b.add(Random(self.rng, salt=self._drawn, shape=words.shape, types=words)))
@@ -59,27 +65,29 @@ class IntUpdates:
         )
         return new if param.type.quant is None else b.add(Typed(new, types=param.type))
 
+    def _scales_of(self, param: Value) -> bool:
+        return self.qas and param.type.quant is not None
+
+    def _by_scale(self, b: Builder, param: Value, value: Value) -> Value:
+        """value / s, where scales count."""
+        if not self._scales_of(param):
+            return value
+        return b.add(Mul(value, _scales(b, param, -1), types=param.type.with_elem(DType.F32)))
+
     def next_rng(self, b: Builder) -> list[Value]:
         """The new value of `rng`, if there is one."""
         return [] if self.rng is None else [b.add(NextStep(self.rng, name=f"{self.rng.name}.new"))]
-
-
-def real_value(b: Builder, param: Value) -> Value:
-    """A parameter in f32; one that is stored as integers in units of its scale."""
-    if not param.type.storage.is_integer:
-        return param
-    return b.add(Dequantize(_stored(b, param), scale=1.0, zero_point=0))
 
 
 def _stored(b: Builder, param: Value) -> Value:
     return storage(b, param) if param.type.quant is not None else param
 
 
-def _inverse_square(b: Builder, param: Value) -> Value:
-    """1 / scale^2 of a quantised parameter, in a shape that goes with it."""
+def _scales(b: Builder, param: Value, power: int) -> Value:
+    """The scales of a quantised parameter, or 1 over them, in a shape that goes with it."""
     type, quant = param.type, param.type.quant
     assert quant is not None
-    factors = np.asarray(1 / np.square(np.array(quant.scales, np.float64)), np.float32)
+    factors = np.asarray(np.array(quant.scales, np.float64) ** power, np.float32)
     if quant.axis is None:
         return b.const(factors.reshape(()))
     if type.layout:

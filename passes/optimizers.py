@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +19,9 @@ from tinyir.ir.gradients import Backward
 from tinyir.ir.ops.nn_elementwise import Add, Div, Mul, Sqrt, Sub
 from tinyir.ir.ops.train import NextTurn, Turn
 from tinyir.ir.types import DType, TensorType
-from tinyir.passes.int_updates import real_value
+from tinyir.passes.int_updates import IntUpdates
 
 OptimizerName = Literal["sgd", "adam"]
-
-Apply = Callable[[Backward, Value, Value, Value], Value]
-"""The new value of a parameter, from it, a direction in f32 and a rate."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +68,10 @@ def _real(type: TensorType) -> TensorType:
 
 
 class Optimizer(ABC):
-    """How parameters change. `hyper` holds the numbers; `apply` takes the last step, param - rate * direction."""
+    """How parameters change. `hyper` holds the numbers; `updates` takes the last step, param - rate * direction."""
 
-    def __init__(self, hyper: Hyper, apply: Apply) -> None:
-        self.hyper, self.apply = hyper, apply
+    def __init__(self, hyper: Hyper, updates: IntUpdates) -> None:
+        self.hyper, self.updates = hyper, updates
 
     def shared(self) -> list[Slot]:
         """State that all parameters have in common."""
@@ -98,7 +95,7 @@ class Optimizer(ABC):
         """The gradient with that of weight_decay / 2 * param^2."""
         if not self.hyper.weight_decay:
             return grad
-        return b.add(Add(grad, b.add(Mul(b.number(self.hyper.weight_decay), real_value(b, param)))))
+        return b.add(Add(grad, b.add(Mul(b.number(self.hyper.weight_decay), self.updates.real(b, param)))))
 
 
 class StochasticGradientDescent(Optimizer):
@@ -113,11 +110,11 @@ class StochasticGradientDescent(Optimizer):
     ) -> tuple[Value, list[Value]]:
         grad = self._decayed(b, param, grad)
         if not slots:
-            return self.apply(b, param, grad, lr), []
+            return self.updates.apply(b, param, grad, lr), []
         momentum = b.number(self.hyper.momentum)
         velocity = b.add(Add(b.add(Mul(momentum, slots[0])), grad))
         direction = b.add(Add(grad, b.add(Mul(momentum, velocity)))) if self.hyper.nesterov else velocity
-        return self.apply(b, param, direction, lr), [velocity]
+        return self.updates.apply(b, param, direction, lr), [velocity]
 
 
 class Adam(Optimizer):
@@ -147,7 +144,7 @@ class Adam(Optimizer):
         rate = b.add(Div(lr, corrections[0]))
         root = b.add(Sqrt(b.add(Div(square, corrections[1]))))
         direction = b.add(Div(mean, b.add(Add(root, b.number(self.hyper.epsilon)))))
-        return self.apply(b, param, direction, rate), [mean, square]
+        return self.updates.apply(b, param, direction, rate), [mean, square]
 
     def _blend(self, b: Backward, beta: float, old: Value, new: Value) -> Value:
         """beta * old + (1 - beta) * new"""
@@ -159,7 +156,7 @@ class Accumulating(Optimizer):
     other one makes of sum' counts at the last of them."""
 
     def __init__(self, inner: Optimizer) -> None:
-        super().__init__(inner.hyper, inner.apply)
+        super().__init__(inner.hyper, inner.updates)
         self._inner = inner
 
     def shared(self) -> list[Slot]:
@@ -195,8 +192,9 @@ class Accumulating(Optimizer):
 OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"sgd": StochasticGradientDescent, "adam": Adam}
 
 
-def make_optimizer(name: OptimizerName, hyper: Hyper, apply: Apply) -> Optimizer:
-    """The optimiser of that name, which takes its steps by `apply`. Raises UsageError for numbers that it cannot work with."""
+def make_optimizer(name: OptimizerName, hyper: Hyper, updates: IntUpdates) -> Optimizer:
+    """The optimiser of that name, which takes its steps by `updates`. Raises UsageError for numbers that it cannot work
+    with."""
     hyper.check(name)
-    optimizer = OPTIMIZERS[name](hyper, apply)
+    optimizer = OPTIMIZERS[name](hyper, updates)
     return Accumulating(optimizer) if hyper.accumulate > 1 else optimizer
