@@ -21,9 +21,10 @@ import numpy as np
 from tinyir import __version__
 from tinyir.backends.base import Files
 from tinyir.backends.numpy_names import module_name
-from tinyir.backends.numpy_source import Array, Statements, program_text
+from tinyir.backends.numpy_source import Array, Shared, Statements, program_text
 from tinyir.ir import semantics
 from tinyir.ir.core import Module, Value
+from tinyir.ir.training import entries
 
 SUPPORT = "program"
 """The file of the kernels' folder that holds no kernels."""
@@ -42,12 +43,13 @@ class NumpyBackend:
         function of `tinyir.ir.semantics` defines.
         """
         name = module_name(str(module.attrs.get("name", "")))
-        statements = Statements(module.main)
+        shared = Shared()
+        printed = [Statements(func, shared) for func in entries(module)]
         emitted: Files = {
-            f"{name}.py": program_text(name, module, statements),
-            f"{name}_weights.npz": npz_bytes(statements.constants),
+            f"{name}.py": program_text(name, module, printed),
+            f"{name}_weights.npz": npz_bytes(shared.constants),
         }
-        for path, text in kernel_files(statements.functions).items():
+        for path, text in kernel_files(shared.functions).items():
             emitted[f"{name}_kernels/{path}"] = text
         return emitted
 
@@ -55,7 +57,7 @@ class NumpyBackend:
 def value_names(module: Module) -> dict[Value, str]:
     """The variable of the printed program that holds each value of @main, groups' inner values included; constants have
     none. With it, what `NumpyProgram.run` observes can be matched with the IR."""
-    return Statements(module.main).names
+    return Statements(module.main, Shared()).names
 
 
 def npz_bytes(arrays: Mapping[str, Array]) -> bytes:

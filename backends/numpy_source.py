@@ -20,6 +20,7 @@ from tinyir.ir.interp import operand_layouts, result_layouts
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const, Fused, LoopCall
 from tinyir.ir.shapes import broadcast_axes
+from tinyir.ir.training import INIT, STEP
 from tinyir.ir.types import TensorType, layout_order
 
 Array = npt.NDArray[Any]
@@ -27,8 +28,28 @@ Array = npt.NDArray[Any]
 WIDTH = 100
 """Columns that code takes; the comment behind it may go further."""
 
-GLOBALS = ("INPUTS", "K", "OUTPUTS", "W", "Path", "Tensor", "check", "load_weights", "main", "np", "run")
+GLOBALS = (
+    "CLASSES",
+    "INPUTS",
+    "K",
+    "OUTPUTS",
+    "W",
+    "Path",
+    "Tensor",
+    "check",
+    "load_weights",
+    "main",
+    "np",
+    INIT,
+    "run",
+    STEP,
+)
 """Names of the printed module that no variable may take."""
+
+FUNCTIONS = {
+    STEP: "One step of training: the loss before it, then the new value of each parameter.",
+    INIT: "The values of the parameters that the model came with.",
+}
 
 HELP = (
     "print the module before `lower-to-loops` and, if the model is quantised, after "
@@ -46,16 +67,23 @@ class Section:
     lines: list[str] = field(default_factory=list)
 
 
-class Statements:
-    """The ops of a function as Python statements; the constants and the functions that these refer to."""
+class Shared:
+    """What the functions of a program have in common: its constants, and the functions that it calls."""
 
-    def __init__(self, func: Func) -> None:
-        self.func = func
-        self.sections: list[Section] = []
+    def __init__(self) -> None:
         self.constants: dict[str, Array] = {}
         self.functions: set[str] = set()
+        self.unique = UniqueNames()
+
+
+class Statements:
+    """The ops of a function as Python statements; what they refer to is added to `shared`."""
+
+    def __init__(self, func: Func, shared: Shared) -> None:
+        self.func, self.shared = func, shared
+        self.sections: list[Section] = []
         self.names: dict[Value, str] = {}
-        self._unique, self._unique_constants = UniqueNames(GLOBALS), UniqueNames()
+        self._unique = UniqueNames(GLOBALS)
         self._expressions: dict[Value, str] = {}
         for i, arg in enumerate(func.args):
             self._name(arg, arg.name or f"input{i}")
@@ -82,8 +110,8 @@ class Statements:
                 self._statement(op)
 
     def _constant(self, op: Const) -> None:
-        name = self._unique_constants.take(op.result.name or "c")
-        self.constants[name] = op.value
+        name = self.shared.unique.take(op.result.name or "c")
+        self.shared.constants[name] = op.value
         self._expressions[op.result] = f'W["{name}"]'
 
     def _group(self, op: Fused) -> None:
@@ -100,7 +128,7 @@ class Statements:
         reference = reference_of(op)
         arguments = self._arguments(op)
         arguments += [f"{name}={literal(op, value)}" for name, value in reference.kwargs.items()]
-        self.functions.add(reference.function.__name__)
+        self.shared.functions.add(reference.function.__name__)
         targets = ", ".join(self._name(value, value.name) for value in op.results)
         head, tail = f"{targets} = K.{reference.function.__name__}(", ")" + _result_conversion(op)
         if any(not value.type.shape for value in op.results):
@@ -263,9 +291,9 @@ def type_text(type: TensorType) -> str:
 # -- the module -----------------------------------------------------------------------------------------------------
 
 
-def program_text(name: str, module: Module, statements: Statements) -> str:
-    """NAME.py."""
-    func = module.main
+def program_text(name: str, module: Module, printed: Sequence[Statements]) -> str:
+    """NAME.py, from the functions of the program, @main first."""
+    func, statements = module.main, printed[0]
     inputs = _port_names(func, "inputs", statements.parameters)
     outputs = _port_names(func, "outputs", [v.name or f"output{i}" for i, v in enumerate(func.outputs)])
     lines = [
@@ -282,11 +310,13 @@ def program_text(name: str, module: Module, statements: Statements) -> str:
         "",
         *_ports("INPUTS", inputs, [arg.type for arg in func.args]),
         *_ports("OUTPUTS", outputs, [value.type for value in func.outputs]),
+        *(f"CLASSES = {other.func.attrs.get('classes')}" for other in printed if other.func.name == STEP),
         "",
         "",
         *_run_function(statements),
         "",
         "",
+        *(line for other in printed[1:] for line in [*_function(other), "", ""]),
         'if __name__ == "__main__":',
         "    raise SystemExit(main(run, INPUTS, OUTPUTS))",
     ]
@@ -294,18 +324,26 @@ def program_text(name: str, module: Module, statements: Statements) -> str:
 
 
 def _run_function(statements: Statements) -> list[str]:
-    results = statements.results
-    kind = "np.ndarray" if len(results) == 1 else "tuple[np.ndarray, ...]"
-    parameters = statements.parameters
-    body = [
+    head = [
         '"""One inference. Raises ValueError for an input of another type or shape."""',
-        f"check({', '.join(['INPUTS', *parameters])})",
+        f"check({', '.join(['INPUTS', *statements.parameters])})",
     ]
+    return _definition("run", head, statements)
+
+
+def _function(statements: Statements) -> list[str]:
+    """A function besides `run`: a step of training, the first values of the parameters."""
+    return _definition(statements.func.name, [f'"""{FUNCTIONS[statements.func.name]}"""'], statements)
+
+
+def _definition(name: str, body: list[str], statements: Statements) -> list[str]:
+    results, parameters = statements.results, statements.parameters
+    kind = "np.ndarray" if len(results) == 1 else "tuple[np.ndarray, ...]"
     for section in statements.sections:
         if section.lines:
             body += ["", *section.heading, *section.lines]
     body += ["", f"return {results[0] if len(results) == 1 else _tuple(results)}"]
-    head = f"def run({', '.join(f'{name}: np.ndarray' for name in parameters)}) -> {kind}:"
+    head = f"def {name}({', '.join(f'{name}: np.ndarray' for name in parameters)}) -> {kind}:"
     return [head, *(f"    {line}" if line else "" for line in body)]
 
 

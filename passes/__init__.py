@@ -5,12 +5,15 @@ line in `BUILTIN`, and a test file.
 """
 
 BUILTIN = (
+    "select-params",
     "canonicalize",
     "fold-pad",
     "strip-io",
     "legalize-quant",
+    "build-backward",
     "hwc-to-chw",
     "fuse-ops",
+    "reorder-updates",
     "lower-to-loops",
     "schedule-loops",
     "plan-memory",

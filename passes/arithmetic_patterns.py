@@ -15,9 +15,11 @@ from tinyir.ir.ops.func import Const
 from tinyir.ir.ops.int_elementwise import Add, Clamp, Dequantize, Lookup, Mul, Quantize, Requantize
 from tinyir.ir.ops.int_window import IntAveragePool2D, IntMaxPool2D
 from tinyir.ir.ops.nn_elementwise import Clamp as NnClamp
+from tinyir.ir.ops.nn_elementwise import Mul as NnMul
 from tinyir.ir.ops.nn_quantize import Dequantize as NnDequantize
 from tinyir.ir.ops.nn_quantize import Quantize as NnQuantize
 from tinyir.ir.rewrite import Pattern
+from tinyir.ir.types import DType
 
 
 def drop_full_clamp(op: Op, b: Builder) -> Value | None:
@@ -109,6 +111,14 @@ def constant_to_the_right(op: Op, b: Builder) -> Value | None:
     return None
 
 
+def drop_factor_of_one(op: Op, b: Builder) -> Value | None:
+    """nn.mul(x, 1) on floats -> x"""
+    match op:
+        case NnMul(a=x, b=Value(owner=Const(value=ones))) if x.type == op.type and x.type.elem == DType.F32:
+            return x if (ones == 1).all() else None
+    return None
+
+
 ARITHMETIC_PATTERNS: list[Pattern] = [
     drop_full_clamp,
     merge_clamps,
@@ -117,4 +127,5 @@ ARITHMETIC_PATTERNS: list[Pattern] = [
     merge_lookups,
     drop_identity_lookup,
     constant_to_the_right,
+    drop_factor_of_one,
 ]

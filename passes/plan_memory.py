@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.ops.func import LoopCall
+from tinyir.ir.training import arena_args, entries, zip_updates
 from tinyir.loops.ir import Kernel
 from tinyir.loops.overlap import clearance
 from tinyir.passes.arena import Buffer, Overlap, Plan, plan, validate
@@ -26,19 +27,30 @@ class PlanMemory(Pass):
     Where the last reader of a tensor writes another one, the two may share bytes as far as that kernel's own loads and
     stores permit (`loops/overlap.py`). Offsets come from an exact search (`arena.py`).
 
-    Needs: lower-to-loops.  Leaves: `offsets` and `scratch` on each loop.call, and on the function `input_offsets`,
-    `arena_bytes`, `arena_align` and `arena_lower_bound`.
+    Parameters that are trained, and numbers passed by value, are the caller's and have no place in the arena (offset
+    -1). A parameter's new value is written over the old one; an IRError where that is read later.
+
+    Needs: lower-to-loops; for a module that trains reorder-updates.  Leaves: `offsets` and `scratch` on each loop.call,
+    and on each function `input_offsets`, `arena_bytes`, `arena_align` and `arena_lower_bound`.
     """
 
     name: ClassVar[str] = "plan-memory"
 
     def run(self, module: Module) -> dict[str, int]:
-        func = module.main
-        problem = ArenaProblem(module, func)
-        solution = plan(problem.buffers, problem.overlaps)
-        validate(problem.buffers, problem.overlaps, solution.offsets)
-        problem.record(solution)
-        return {"arena bytes": solution.peak, "lower bound": solution.lower_bound}
+        plans = [_plan(module, func) for func in entries(module)]
+        return {
+            "arena bytes": max(solution.peak for solution in plans),
+            "lower bound": max(solution.lower_bound for solution in plans),
+        }
+
+
+def _plan(module: Module, func: Func) -> Plan:
+    """Plan one function and write the plan into it."""
+    problem = ArenaProblem(module, func)
+    solution = plan(problem.buffers, problem.overlaps)
+    validate(problem.buffers, problem.overlaps, solution.offsets)
+    problem.record(solution)
+    return solution
 
 
 class ArenaProblem:
@@ -52,11 +64,17 @@ class ArenaProblem:
         self.names: dict[Value, str] = {}
         self.buffers: list[Buffer] = []
         self.overlaps: list[Overlap] = []
+        self.state = {view_root(new): old for old, new in zip_updates(func)}
+        inside = arena_args(func)
         for i, arg in enumerate(func.args):
-            self._add_tensor(arg, f"input{i}", -1)
+            if arg in inside:
+                self._add_tensor(arg, f"input{i}", -1)
         for call in self.calls:
             for i, value in enumerate(call.results):
-                self._add_tensor(value, _result_name(call, i), self.step[call])
+                if value in self.state:
+                    self._check_update(call, value)
+                else:
+                    self._add_tensor(value, _result_name(call, i), self.step[call])
             for p in self.kernels[call].by_role("scratch"):
                 t = self.step[call]
                 self.buffers.append(Buffer(_scratch_name(call, p.name, t), p.bytes, 4, t, t))
@@ -70,6 +88,20 @@ class ArenaProblem:
         self.names[value] = unique
         bytes = value.type.bytes
         self.buffers.append(Buffer(unique, bytes, min(4, bytes) if bytes in (1, 2) else 4, first, self.last_use(value)))
+
+    def _check_update(self, call: LoopCall, new: Value) -> None:
+        """Raise IRError unless `call` may write the parameter `new` over its old value."""
+        old, kernel = self.state[new], self.kernels[call]
+        if old is None:
+            return
+        last = self.last_use(old)
+        help = "run `reorder-updates` before `lower-to-loops`"
+        if last > self.step[call]:
+            raise call.fail(f"replaces the parameter `{old.name}`, which is read again by step {last}", help)
+        results = dict(zip(call.results, kernel.by_role("out"), strict=True))
+        for operand, source in zip(call.operands, kernel.by_role("in", "const"), strict=True):
+            if view_root(operand) is old and not clearance(kernel, source.name, results[new].name).in_place:
+                raise call.fail(f"writes the parameter `{old.name}` while it still reads the old one")
 
     def last_use(self, value: Value) -> int:
         """The last step at which the value, or a view of it, is read; one past the end for an output."""
@@ -93,6 +125,8 @@ class ArenaProblem:
             if root not in self.names or self.last_use(root) != t:
                 continue
             for value, result in zip(call.results, kernel.by_role("out"), strict=True):
+                if value in self.state:
+                    continue
                 gap = clearance(kernel, source.name, result.name)
                 self.overlaps.append(Overlap(self.names[root], self.names[value], gap.first, gap.last, gap.in_place))
 
@@ -100,24 +134,30 @@ class ArenaProblem:
         """Write the solution into the function."""
         for call in self.calls:
             t = self.step[call]
-            call.attrs["offsets"] = tuple(solution.offsets[self.names[v]] for v in call.results)
+            call.attrs["offsets"] = tuple(self._offset(solution, v) for v in call.results)
             call.attrs["scratch"] = tuple(
                 solution.offsets[_scratch_name(call, p.name, t)] for p in self.kernels[call].by_role("scratch")
             )
-        self.func.attrs["input_offsets"] = tuple(solution.offsets[self.names[arg]] for arg in self.func.args)
+        self.func.attrs["input_offsets"] = tuple(self._offset(solution, arg) for arg in self.func.args)
         self.func.attrs["arena_bytes"] = solution.peak
         self.func.attrs["arena_align"] = ARENA_ALIGN
         self.func.attrs["arena_lower_bound"] = solution.lower_bound
+
+    def _offset(self, solution: Plan, value: Value) -> int:
+        """Where `value` is, -1 outside the arena."""
+        return solution.offsets[self.names[value]] if value in self.names else -1
 
     def recorded(self) -> Plan:
         """The solution that the function holds."""
         offsets: dict[str, int] = {}
         for call in self.calls:
             t = self.step[call]
-            offsets.update(zip((self.names[v] for v in call.results), call.offsets, strict=True))
+            placed = zip(call.results, call.offsets, strict=True)
+            offsets.update((self.names[v], offset) for v, offset in placed if v in self.names)
             for p, offset in zip(self.kernels[call].by_role("scratch"), call.scratch, strict=True):
                 offsets[_scratch_name(call, p.name, t)] = offset
-        offsets.update(zip((self.names[arg] for arg in self.func.args), self.func.attrs["input_offsets"], strict=True))
+        placed = zip(self.func.args, self.func.attrs["input_offsets"], strict=True)
+        offsets.update((self.names[arg], offset) for arg, offset in placed if arg in self.names)
         ordered = {buffer.name: offsets[buffer.name] for buffer in self.buffers}
         peak, bound = self.func.attrs["arena_bytes"], self.func.attrs["arena_lower_bound"]
         return Plan(ordered, peak, bound, None, "recorded")

@@ -160,9 +160,15 @@ class Emulator:
     # ---- execution ----
 
     def call(
-        self, function: str | int, *args: int, limit: int = DEFAULT_LIMIT, observer: OpObserver | None = None
+        self,
+        function: str | int,
+        *args: int,
+        floats: Sequence[float] = (),
+        limit: int = DEFAULT_LIMIT,
+        observer: OpObserver | None = None,
     ) -> int:
-        """Call a function (symbol or address) with integer or pointer arguments; what it returns in r0.
+        """Call a function (symbol or address) with integer or pointer arguments, and with `floats`, which the
+        hard-float convention passes apart from them in s0, s1, ...; what it returns in r0.
 
         Raises EmulatorError for a wrong access, a canary overwritten, an undefined instruction or a call that takes
         more than `limit` instructions.
@@ -174,6 +180,8 @@ class Emulator:
         for number, value in enumerate(args[:4]):
             self._uc.reg_write(arm.UC_ARM_REG_R0 + number, value)
         self.write(sp, struct.pack(f"<{len(args[4:])}I", *args[4:]))
+        for number, single in enumerate(floats):
+            self._uc.reg_write(arm.UC_ARM_REG_S0 + number, struct.unpack("<I", struct.pack("<f", single))[0])
         self._uc.reg_write(arm.UC_ARM_REG_SP, sp)
         address = self.elf.symbol(function) if isinstance(function, str) else function
         self.tracer.start(limit, observer)

@@ -3,6 +3,10 @@
 
 _Alignas(TINYIR_ARENA_ALIGN) __attribute__((section(".arena"))) uint8_t tinyir_arena[TINYIR_ARENA_BYTES];
 
+#ifdef TINYIR_PARAMS
+TINYIR_PARAMS tinyir_params;
+#endif
+
 /* Markers of the region that a profiler counts. */
 __attribute__((noinline)) void bench_begin(void)
 {

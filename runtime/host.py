@@ -68,7 +68,7 @@ class HostProgram:
     @staticmethod
     def build(folder: Path | str, compiler: HostCompiler | None = None, opt: str = "-O2") -> HostProgram:
         """Compile the program in `folder`. Raises ToolError with what the compiler said, or ProgramError."""
-        info = ProgramInfo.load(folder)
+        info = ProgramInfo.load(folder).without_training()
         compiler = compiler or HostCompiler.detect()
         with tempfile.TemporaryDirectory(prefix="tinyir-", ignore_cleanup_errors=True) as scratch:
             sources = [*info.source_paths, HERE / "host_hook.c"]

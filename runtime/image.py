@@ -37,9 +37,11 @@ def build_image(
     if target.is_host:
         raise UsageError(f"target `{target.name}` has no memory map to link for", help="name a Cortex-M7 target")
     stack_bytes = -(-stack_bytes // PAGE_BYTES) * PAGE_BYTES
-    excess = info.arena_bytes + stack_bytes - target.ram.length
+    params = info.training.params_bytes if info.training else 0
+    excess = info.arena_bytes + params + stack_bytes - target.ram.length
     if excess > 0:
-        raise _too_large(info, target, "RAM", excess, [("arena", info.arena_bytes), ("stack", stack_bytes)])
+        parts = [("arena", info.arena_bytes), ("parameters", params), ("stack", stack_bytes)]
+        raise _too_large(info, target, "RAM", excess, [part for part in parts if part[1]])
     (folder / "memory.x").write_text(_memory_script(target, stack_bytes))
     (folder / "program.h").write_text(_program_header(info))
     support = [HERE / "start.c", HERE / "harness.c", *([HERE / "semihost.c"] if semihosting else [])]
@@ -50,8 +52,9 @@ def build_image(
         helpers = compiler.compile_all(support, folder, target, around)
         objects = compiled.result()
     out = folder / f"{info.name}.elf"
+    keep = (info.training.init, info.training.step) if info.training else ()
     try:
-        return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target)
+        return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target, keep)
     except ToolError as error:
         found = re.search(r"region [`']FLASH'(?:: | )overflowed by (\d+) bytes", "\n".join(error.notes))
         if not found:
@@ -86,6 +89,7 @@ def _program_header(info: ProgramInfo) -> str:
         return [(f"{info.prefix}_{kind}{i}(arena)", tensor.bytes) for i, tensor in enumerate(tensors)]
 
     inputs, outputs = places("input", info.inputs), places("output", info.outputs)
+    params = ["&tinyir_params"] if info.training else []
     pointers = [f"place{i}" for i in range(len(inputs + outputs))]
     setup = [f"void *const {name} = {place};" for name, (place, _) in zip(pointers, inputs + outputs, strict=True)]
     lines = [
@@ -93,8 +97,11 @@ def _program_header(info: ProgramInfo) -> str:
         f"#define TINYIR_ARENA_BYTES {info.arena_bytes}u",
         f"#define TINYIR_ARENA_ALIGN {info.arena_align}",
         f"#define TINYIR_PLACES(arena) {' '.join(setup)}",
-        f"#define TINYIR_CALL(arena) {info.entry}({', '.join(['arena', *pointers])})",
+        f"#define TINYIR_CALL(arena) {info.entry}({', '.join(['arena', *params, *pointers])})",
     ]
+    if info.training:
+        lines.append(f"#define TINYIR_PARAMS {info.prefix}_params")
+        lines.append("extern TINYIR_PARAMS tinyir_params;")
     for name, buffers in (("TINYIR_INPUTS", inputs), ("TINYIR_OUTPUTS", outputs)):
         lines.append(f"#define {name}(X, arena) " + " ".join(f"X({place}, {size}u)" for place, size in buffers))
     return "\n".join(lines) + "\n"

@@ -43,7 +43,7 @@ class M7Program:
         use_native: bool = True,
     ) -> M7Program:
         """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
-        info = ProgramInfo.load(folder)
+        info = ProgramInfo.load(folder).without_training()
         target = get_target(target) if isinstance(target, str) else target
         compiler = compiler or CrossCompiler.detect()
         with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:

@@ -14,6 +14,7 @@ from tinyir.runtime.image import build_image
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.program import ProgramInfo
 from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.runtime.train_program import M7Trainer
 from tinyir.target import Target
 
 
@@ -39,9 +40,19 @@ def measure(folder: Path, target: Target, compiler: CrossCompiler, opt: str = "-
         image = build_image(info, target, compiler, scratch, opt=opt)
         sizes = flash_sizes([scratch / f"{source.stem}.o" for source in info.source_paths])
         try:
-            program = M7Program(info, target, Elf.read(image))
-            zeros = [np.zeros(tensor.shape, tensor.dtype) for tensor in info.inputs]
-            stack = program.run(zeros, checks="pages").stack_bytes
+            stack = _stack(info, target, Elf.read(image))
         except ToolError as error:
             return Needs(sizes.code, sizes.weights, None, error.message)
     return Needs(sizes.code, sizes.weights, stack)
+
+
+def _stack(info: ProgramInfo, target: Target, elf: Elf) -> int | None:
+    """Deepest use of the stack by a run, or by a step of training."""
+    if info.training is None:
+        zeros = [np.zeros(tensor.shape, tensor.dtype) for tensor in info.inputs]
+        return M7Program(info, target, elf).run(zeros, checks="pages").stack_bytes
+    trainer = M7Trainer(info, target, elf)
+    x, *targets = [np.zeros(tensor.shape, tensor.dtype) for tensor in info.training.inputs]
+    step = trainer.step(x, targets[0] if targets else 0, 0.0)
+    trainer.run(x)
+    return step.stack_bytes

@@ -47,6 +47,17 @@ class NumpyProgram:
         self.outputs = tuple(_tensor_info(tensor) for tensor in module.OUTPUTS)
         self._module = module
 
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The functions of the program by name: `run`, and for one that trains `train_step` and `params_init`."""
+        names = ("run", "train_step", "params_init")
+        return {name: getattr(self._module, name) for name in names if hasattr(self._module, name)}
+
+    @property
+    def classes(self) -> int | None:
+        """How many labels a program that trains on labels has."""
+        return getattr(self._module, "CLASSES", None)
+
     def run(self, inputs: Inputs, observe: StatementObserver | None = None) -> list[Array]:
         """The outputs for `inputs`, which are in the order of the program or by name.
 

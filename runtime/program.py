@@ -76,6 +76,34 @@ class OpInfo:
 
 
 @dataclass(frozen=True)
+class ParamInfo:
+    """A parameter that is trained, and where it lies in the C struct NAME_params."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TrainingInfo:
+    """How a program trains: the C functions that set the parameters and make a step, and the op list of a step.
+
+    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`.
+    """
+
+    init: str
+    step: str
+    params_bytes: int
+    params: tuple[ParamInfo, ...]
+    classes: int | None
+    inputs: tuple[TensorInfo, ...]
+    ops: tuple[OpInfo, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
 class ProgramInfo:
     """A folder with a compiled program: `report.json`, typed. Sizes are in bytes."""
 
@@ -91,6 +119,7 @@ class ProgramInfo:
     ops: tuple[OpInfo, ...]
     macs: int
     report: Mapping[str, Any] = field(repr=False, compare=False)
+    training: TrainingInfo | None = None
 
     @staticmethod
     def load(folder: Path | str) -> ProgramInfo:
@@ -109,6 +138,12 @@ class ProgramInfo:
         except (KeyError, TypeError, ValueError) as error:
             what = f"no field {error}" if isinstance(error, KeyError) else str(error)
             raise ProgramError(f"{path}: not a report of a compiled program: {what}") from error
+
+    def without_training(self) -> ProgramInfo:
+        """This program, if its functions take no parameters of the caller's. Raises ProgramError."""
+        if self.training is not None:
+            raise ProgramError(f"`{self.name}` trains: its functions take parameters", help="use a trainer to run it")
+        return self
 
     @property
     def prefix(self) -> str:
@@ -176,6 +211,7 @@ def _program(folder: Path, report: Any) -> ProgramInfo:
         ops=tuple(_op(entry) for entry in report["ops"]),
         macs=int(report["macs"]),
         report=report,
+        training=_training(report["training"]) if "training" in report else None,
     )
     if [op.index for op in info.ops] != list(range(len(info.ops))):
         raise ValueError("ops[] are not numbered 0, 1, 2, ...")
@@ -186,6 +222,22 @@ def _program(folder: Path, report: Any) -> ProgramInfo:
             if stored.offset < 0 or stored.offset + stored.bytes > info.arena_bytes:
                 raise ValueError(f"{op} leaves a result outside the arena")
     return info
+
+
+def _training(entry: Any) -> TrainingInfo:
+    return TrainingInfo(
+        init=str(entry["init"]),
+        step=str(entry["step"]),
+        params_bytes=int(entry["params_bytes"]),
+        params=tuple(
+            ParamInfo(str(p["name"]), _dtype(p), tuple(map(int, p["shape"])), int(p["offset"]), int(p["bytes"]))
+            for p in entry["params"]
+        ),
+        classes=None if entry["classes"] is None else int(entry["classes"]),
+        inputs=tuple(_tensor(tensor) for tensor in entry["inputs"]),
+        ops=tuple(_op(op) for op in entry["ops"]),
+        macs=int(entry["macs"]),
+    )
 
 
 def _tensor(entry: Any) -> TensorInfo:

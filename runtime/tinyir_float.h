@@ -1,4 +1,4 @@
-/* exp, tanh and logistic in float32, with the same bits as tinyir/ir/semantics/transcendental.py.
+/* exp, log, tanh, logistic and softplus in float32, with the same bits as tinyir/ir/semantics/transcendental.py.
  *
  * Each operation must be rounded to float by itself: compile with -ffp-contract=off and without -ffast-math. */
 #ifndef TINYIR_FLOAT_H
@@ -58,6 +58,52 @@ static inline float tinyir_expf(float x)
     return (mantissa * tinyir_power_of_two(half)) * tinyir_power_of_two(exponent - half);
 }
 
+/* log x = n ln 2 + 2 atanh(s) for x = 2^n * m, m between sqrt(1/2) and sqrt(2), s = (m - 1) / (m + 1). */
+static inline float tinyir_logf(float x)
+{
+    if (x != x || x == __builtin_inff()) {
+        return x;
+    }
+    if (x <= 0.0f) {
+        return x < 0.0f ? __builtin_nanf("") : -__builtin_inff();
+    }
+    const int32_t small = x < 1.17549435e-38f ? 23 : 0;
+    const int32_t bits = (int32_t)tinyir_float_bits(small ? x * 8388608.0f : x);
+    const int32_t offset = bits - 0x3F3504F3;
+    const int32_t n = offset >= 0 ? offset / 8388608 : -((8388607 - offset) / 8388608);
+    const float f = tinyir_float_from_bits((uint32_t)(bits - n * 8388608)) - 1.0f;
+    const float s = f / (f + 2.0f);
+    const float square = s * s;
+    float terms = 0.2222222222222222f;
+    terms = terms * square + 0.2857142857142857f;
+    terms = terms * square + 0.4f;
+    terms = terms * square + 0.6666666666666666f;
+    const float fraction = (terms * square) * s + (s + s);
+    const float whole = (float)(n - small);
+    return (whole * -2.1219444e-4f + fraction) + whole * 0.693359375f;
+}
+
+/* log(1 + e^x) = max(x, 0) + 2 atanh(s) with s = e / (2 + e), e = e^-|x|. */
+static inline float tinyir_softplusf(float x)
+{
+    if (x != x) {
+        return x;
+    }
+    const float e = tinyir_expf(-tinyir_absf(x));
+    const float s = e / (2.0f + e);
+    const float square = s * s;
+    float terms = 0.11764705882352941f;
+    terms = terms * square + 0.13333333333333333f;
+    terms = terms * square + 0.15384615384615385f;
+    terms = terms * square + 0.18181818181818182f;
+    terms = terms * square + 0.2222222222222222f;
+    terms = terms * square + 0.2857142857142857f;
+    terms = terms * square + 0.4f;
+    terms = terms * square + 0.6666666666666666f;
+    const float tail = (terms * square) * s + (s + s);
+    return (x > 0.0f ? x : 0.0f) + tail;
+}
+
 /* x + x^3 * polynomial(x^2) near 0, else 1 - 2 / (e^(2x) + 1). */
 static inline float tinyir_tanhf(float x)
 {
@@ -88,6 +134,91 @@ static inline float tinyir_logisticf(float x)
     }
     const float e = tinyir_expf(-tinyir_absf(x));
     return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+/* The gradient g of a clamp to lo..hi that gave y. */
+static inline float tinyir_insidef(float g, float y, float lo, float hi)
+{
+    return lo < y && y < hi ? g : 0.0f;
+}
+
+/* 1 where the two are equal, else 0. */
+static inline float tinyir_equalf(int32_t a, int32_t b)
+{
+    return a == b ? 1.0f : 0.0f;
+}
+
+/* x without its fraction, saturated; 0 for NaN. */
+static inline int32_t tinyir_trunci(float x)
+{
+    if (!(x > -2147483648.0f)) {
+        return x != x ? 0 : INT32_MIN;
+    }
+    return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
+}
+
+/* The largest integer not above x, saturated; 0 for NaN. */
+static inline int32_t tinyir_floori(float x)
+{
+    const int32_t whole = tinyir_trunci(x);
+    return whole - (whole > INT32_MIN && x < (float)whole);
+}
+
+/* The float a + x without its fraction; a where x is NaN. */
+static inline int32_t tinyir_truncated_sum(int32_t a, float x)
+{
+    return x != x ? a : tinyir_trunci((float)a + x);
+}
+
+/* a + b, limited to lo..hi. */
+static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int32_t hi)
+{
+    const int64_t sum = (int64_t)a + b;
+    return sum < lo ? lo : sum > hi ? hi : (int32_t)sum;
+}
+
+/* `yes` where a is the larger, else `no`. */
+static inline int32_t tinyir_pickf(float a, float b, int32_t yes, int32_t no)
+{
+    return a > b ? yes : no;
+}
+
+/* g where the two are equal, else 0. */
+static inline float tinyir_matchf(int32_t a, int32_t b, float g)
+{
+    return a == b ? g : 0.0f;
+}
+
+static inline float tinyir_sqrtf(float x)
+{
+    return __builtin_sqrtf(x);
+}
+
+/* turn + 1, or 0 behind the last of `count` turns. */
+static inline int32_t tinyir_next_turn(int32_t turn, int32_t count)
+{
+    return turn < count && turn + 1 < count ? turn + 1 : 0;
+}
+
+/* a where the turn is `at`, else b. */
+static inline float tinyir_turnf(int32_t turn, int32_t at, float a, float b)
+{
+    return turn == at ? a : b;
+}
+
+/* The gradient g of leaky ReLU at x. */
+static inline float tinyir_leaky_slopef(float g, float x, float alpha)
+{
+    return x > 0.0f ? g : alpha * g;
+}
+
+/* The gradient g of hard swish at x. */
+static inline float tinyir_hard_swish_slopef(float g, float x)
+{
+    if (!(x > -3.0f)) {
+        return 0.0f;
+    }
+    return x < 3.0f ? g * ((x + x + 3.0f) / 6.0f) : g;
 }
 
 #endif

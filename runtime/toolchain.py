@@ -101,9 +101,10 @@ class CrossCompiler:
             jobs = [pool.submit(self.compile, s, folder / f"{s.stem}.o", target, options) for s in sources]
             return [job.result() for job in jobs]
 
-    def link(self, objects: Sequence[Path], script: Path, out: Path, target: Target) -> Path:
+    def link(self, objects: Sequence[Path], script: Path, out: Path, target: Target, keep: Sequence[str] = ()) -> Path:
         """Link to `out`; the linker script may INCLUDE files that lie beside `out`. Raises ToolError on failure."""
         flags = [*target.flags(self.kind), "-nostartfiles", "-Wl,--gc-sections", "-Wl,-e,Reset_Handler"]
+        flags += [f"-Wl,-u,{symbol}" for symbol in keep]
         names = [str(item.resolve()) for item in objects]
         libraries = ["-lm", "-lc", "-lgcc"] if self.kind == "gcc" else []
         command = [*self.command, *flags, f"-Wl,-T,{script}", *names, *libraries, "-o", str(out.resolve())]

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from tinyir.ir.clone import clone_module
 from tinyir.ir.core import Module
 from tinyir.pipeline import Options, compile_module, write_files
 from tinyir.target import CompilerKind, get_target
+
+if TYPE_CHECKING:
+    from tinyir.runtime.train_program import Trainer
 
 Array = npt.NDArray[Any]
 Inputs = Sequence[Array] | Mapping[str, Array] | Array
@@ -33,7 +36,8 @@ def compile(model: str | Path | Module, **options: Any) -> Compiled:
     """Compile a model file, IR text, or a module (which stays as it is).
 
     Options are those of `tinyir.pipeline.Options`: target="cortex-m7", backend="c" | "numpy", numerics="tflm" |
-    "litert", io="model" | "int8", passes="...", max_ram=, max_flash= (bytes), compiler="gcc" | "zig", opt="-O3".
+    "litert", io="model" | "int8", passes="...", max_ram=, max_flash= (bytes), train=Training(...),
+    compiler="gcc" | "zig", opt="-O3".
     Raises TinyIRError with a message for people.
     """
     unknown = set(options) - set(Options.__dataclass_fields__)
@@ -77,10 +81,7 @@ class Compiled:
         compiled to C, "numpy" for one compiled to NumPy; by default host or numpy. Raises UsageError for inputs that do
         not fit, ToolError without the compilers it takes.
         """
-        native: Where = "numpy" if self.options.backend == "numpy" else "host"
-        where = backend or native
-        if (where == "numpy") != (native == "numpy"):
-            raise UsageError(f"a program of the {self.options.backend} backend does not run on {where}")
+        where = self._where(backend)
         if where not in self._runners:
             self._runners[where] = self._build(where)
         values = [inputs] if isinstance(inputs, np.ndarray) else inputs
@@ -92,8 +93,39 @@ class Compiled:
         outputs: list[Array] = outcome.outputs
         return outputs
 
+    def trainer(self, backend: Where | None = None) -> Trainer:
+        """A trainer with the parameters that the model came with; `backend` as for `run`.
+
+        Raises UsageError for a program compiled without `train`, ToolError without the compilers it takes.
+        """
+        from tinyir.runtime.train_program import HostTrainer, M7Trainer, NumpyTrainer
+
+        if self.options.train is None:
+            raise UsageError("the program was compiled without `train`", help="compile(model, train=Training())")
+        where = self._where(backend)
+        if where == "numpy":
+            return NumpyTrainer(self.files)
+        with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
+            self.write(folder)
+            if where == "host":
+                return HostTrainer.build(folder)
+            from tinyir.runtime.toolchain import CrossCompiler
+
+            compiler = CrossCompiler.detect(self.options.compiler)
+            return M7Trainer.build(folder, get_target(self.options.target), compiler, self.options.c_level)
+
+    def _where(self, backend: Where | None) -> Where:
+        """Where to run. Raises UsageError for a place that programs of this backend do not run in."""
+        native: Where = "numpy" if self.options.backend == "numpy" else "host"
+        where = backend or native
+        if (where == "numpy") != (native == "numpy"):
+            raise UsageError(f"a program of the {self.options.backend} backend does not run on {where}")
+        return where
+
     def _build(self, where: Where) -> _Runner:
         """The program, built and ready."""
+        if self.options.train is not None:
+            raise UsageError("a program that trains runs with parameters", help="use `trainer()`")
         if where == "numpy":
             from tinyir.runtime.numpy_host import NumpyProgram
 

@@ -25,6 +25,8 @@ DIALECTS = {
     "tensor": "Data movement, on every element type",
     "quant": "Between quantised and plain types",
     "int": "Integer primitives, what `legalize-quant` leaves",
+    "grad": "What gradients take besides",
+    "train": "Targets and optimisers",
     "kernel": "Groups of ops that become one kernel",
     "loop": "Calls of kernels",
     "func": "Structure",

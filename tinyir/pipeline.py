@@ -20,8 +20,13 @@ from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
+from tinyir.passes.build_backward import TargetName
+from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.optimizers import Hyper, OptimizerName
+from tinyir.passes.options import value_text
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
 
@@ -30,20 +35,47 @@ BackendName = Literal["c", "numpy"]
 GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
-LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
+LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
+SELECT_PASSES = "select-params"
+BACKWARD_PASSES = "build-backward{{{options}}},canonicalize"
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser and
+    its numbers (`passes/optimizers.py`); for parameters that are integers the rounding of their updates, and whether
+    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`)."""
+
+    loss: LossName = "softmax-cross-entropy"
+    target: TargetName = "label"
+    optimizer: OptimizerName = "sgd"
+    momentum: float = Hyper.momentum
+    nesterov: bool = Hyper.nesterov
+    weight_decay: float = Hyper.weight_decay
+    beta1: float = Hyper.beta1
+    beta2: float = Hyper.beta2
+    epsilon: float = Hyper.epsilon
+    accumulate: int = Hyper.accumulate
+    rounding: Rounding = "stochastic"
+    qas: bool = True
+
+    def backward_options(self) -> str:
+        """The options of `build-backward`, as text."""
+        return ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items())
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compilation may be told. `schedule` is a file of schedules for kernels, the others get those of `level`;
-    `save_schedule` is written with those of all. `passes` replaces the default pipeline; limits are in bytes; `opt` is
-    for the C compiler, by default what goes with the level."""
+    """What a compilation may be told. With `train` the program can be trained. `schedule` is a file of schedules for
+    kernels, the others get those of `level`; `save_schedule` is written with those of all. `passes` replaces the
+    default pipeline; limits are in bytes; `opt` is for the C compiler, by default what goes with the level."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
     numerics: Literal["tflm", "litert"] = "tflm"
     io: Literal["model", "int8"] = "model"
     level: Level = "balanced"
+    train: Training | None = None
     schedule: Path | None = None
     save_schedule: Path | None = None
     passes: str | None = None
@@ -68,12 +100,14 @@ class Options:
                     help="write schedule-loops{file=..., save=...} in it",
                 )
             return parse_pipeline(self.passes)
-        text = GRAPH_PASSES.format(io=self.io, numerics=self.numerics)
-        if self.backend == "numpy":
-            return parse_pipeline(text)
-        words = ["none" if file is None else json.dumps(str(file)) for file in files]
-        chosen = f"level={self.level},file={words[0]},save={words[1]}"
-        return parse_pipeline(f"{text},{LOOP_PASSES.format(schedule=chosen)}")
+        parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
+        if self.train is not None:
+            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(options=self.train.backward_options())]
+        if self.backend == "c":
+            words = ["none" if file is None else json.dumps(str(file)) for file in files]
+            chosen = f"level={self.level},file={words[0]},save={words[1]}"
+            parts.append(LOOP_PASSES.format(schedule=chosen, order="reorder-updates," if self.train else ""))
+        return parse_pipeline(",".join(parts))
 
 
 @dataclass(frozen=True)
@@ -169,13 +203,15 @@ def check_limits(report: dict[str, Any], target: Target, options: Options) -> No
 
 def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None:
     granted = _least(options.max_ram, None if target.is_host else target.ram.length)
-    needed = report["arena_bytes"] + (report["stack_bytes"] or 0)
+    params = report["training"]["params_bytes"] if "training" in report else 0
+    needed = report["arena_bytes"] + params + (report["stack_bytes"] or 0)
     if granted is not None and needed > granted:
         raise LimitError(
             f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",
             notes=[
                 f"arena {report['arena_bytes']:,} bytes, with inputs and outputs; stack {_size(report['stack_bytes'])}",
                 f"no plan with whole tensors needs less than {report['arena_lower_bound']:,} bytes of arena",
+                *([f"parameters that are trained {params:,} bytes"] if params else []),
                 *_largest_ops(report),
             ],
             help="a smaller model, or --max-ram with more",

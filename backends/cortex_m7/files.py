@@ -11,8 +11,10 @@ from tinyir import __version__
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import float_literal
-from tinyir.backends.cortex_m7.program import Port, Program, Step
-from tinyir.backends.cortex_m7.source import ALIGNED, run_parameters
+from tinyir.backends.cortex_m7.program import Entry, Port, Program, Step
+from tinyir.backends.cortex_m7.source import ALIGNED, accessors, parameters
+from tinyir.backends.cortex_m7.training import STATUSES, declare_params, training_report
+from tinyir.ir.training import INIT, STEP
 from tinyir.ir.types import DType, dtype_of
 
 NUMPY_NAMES = {DType.I8: "int8", DType.U8: "uint8", DType.I16: "int16", DType.I32: "int32", DType.F32: "float32"}
@@ -39,11 +41,14 @@ def header_text(program: Program) -> str:
     c.line(f"#define {upper}_MACS {program.macs}")
     for port in [*program.inputs, *program.outputs]:
         _port_macros(upper, port, c)
+    if program.params:
+        declare_params(program, c)
     c.line()
-    for port in [*program.inputs, *program.outputs]:
-        what = "input" if port in program.inputs else "output"
-        c.comment([f"Where the planner keeps the {what} `{port.name}` in the arena."])
-        c.line(f"{C_TYPES[port.type.storage]} *{name}_{port.parameter}(void *arena);")
+    for function, port in accessors(program):
+        what = "output" if port in program.outputs else "input"
+        when = " of a training step" if port not in program.main.ports else ""
+        c.comment([f"Where the planner keeps the {what} `{port.name}`{when} in the arena."])
+        c.line(f"{C_TYPES[port.type.storage]} *{function}(void *arena);")
     c.line()
     c.comment(
         [
@@ -52,7 +57,11 @@ def header_text(program: Program) -> str:
             f"not aligned to {upper}_ARENA_ALIGN. Keeps no state: calls with different arenas may run side by side.",
         ]
     )
-    c.line(f"int {name}_run({run_parameters(program)});")
+    c.line(f"int {name}_run({parameters(program, program.main)});")
+    for entry in program.entries[1:]:
+        c.line()
+        c.comment(_entry_doc(entry))
+        c.line(f"int {entry.name}({parameters(program, entry)});")
     c.line()
     c.line("#ifdef __cplusplus")
     c.line("}")
@@ -60,6 +69,17 @@ def header_text(program: Program) -> str:
     c.line()
     c.line("#endif")
     return c.text()
+
+
+def _entry_doc(entry: Entry) -> list[str]:
+    """What a function for training does, for the header."""
+    if entry.func.name == INIT:
+        return ["Sets the parameters to the values that the model came with. Returns 0; 1 for a null pointer."]
+    return [
+        "One step of training on one example: `loss` is that before it, then the parameters change. Returns 0, or",
+        "the reason why no parameter has changed:",
+        *(f"{status}: {what}" for status, what in STATUSES.items()),
+    ]
 
 
 def _port_macros(prefix: str, port: Port, c: CWriter) -> None:
@@ -139,7 +159,11 @@ def readme_text(program: Program) -> str:
         for port in [*program.inputs, *program.outputs]
     )
     arguments = ", ".join(
-        ["arena", *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs])]
+        [
+            "arena",
+            *(["&params"] if program.params else []),
+            *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs]),
+        ]
     )
     return f"""# {name}
 
@@ -182,11 +206,19 @@ def report(program: Program, target: str) -> dict[str, Any]:
         "macs": program.macs,
         "flash_bytes": {"code": None, "weights": sum(table.array.nbytes for table in program.tables)},
         "stack_bytes": None,
-        "ops": [_op_report(program, step) for step in program.steps],
+        "ops": [_op_report(program.main, step) for step in program.steps],
         "target": target,
         "tinyir_version": __version__,
         "model_sha256": _sha256(program),
+        **({"training": _training_report(program)} if program.params else {}),
     }
+
+
+def _training_report(program: Program) -> dict[str, Any]:
+    step = next(entry for entry in program.entries if entry.func.name == STEP)
+    ports = [_port_report(port) for port in step.inputs]
+    ops = [_op_report(step, each) for each in program.steps_of(step)]
+    return training_report(program, ports, ops, NUMPY_NAMES)
 
 
 def _port_report(port: Port) -> dict[str, Any]:
@@ -201,7 +233,7 @@ def _port_report(port: Port) -> dict[str, Any]:
     }
 
 
-def _op_report(program: Program, step: Step) -> dict[str, Any]:
+def _op_report(entry: Entry, step: Step) -> dict[str, Any]:
     return {
         "index": step.index,
         "name": step.call.results[0].name or step.kernel.name,
@@ -213,13 +245,14 @@ def _op_report(program: Program, step: Step) -> dict[str, Any]:
         "constants": [constant.symbol for constant in step.constants],
         "outputs": [
             {
-                "offset": program.offsets[value],
+                "offset": entry.offsets[value],
                 "bytes": value.type.bytes,
                 "dtype": NUMPY_NAMES[value.type.storage],
                 "shape": list(value.type.shape),
                 "layout": value.type.layout,
             }
             for value in step.call.results
+            if entry.offsets[value] >= 0
         ],
     }
 

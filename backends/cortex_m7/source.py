@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
-from tinyir.backends.cortex_m7.program import Program
+from tinyir.backends.cortex_m7.program import Entry, Port, Program
 from tinyir.backends.cortex_m7.support import helper_text, uses_intrinsics
+from tinyir.backends.cortex_m7.training import check_loss, check_size, check_values
 from tinyir.ir.types import dtype_of
 
 ALIGNED = """\
@@ -62,7 +63,9 @@ def source_text(program: Program) -> str:
         kernels.line()
         helpers |= function.helpers
     entry = CWriter()
-    _entry(program, entry)
+    _accessors(program, entry)
+    for each in program.entries:
+        _entry(program, each, entry)
     support = helper_text(sorted(helpers))
     head = CWriter()
     head.line(f'#include "{program.name}.h"')
@@ -76,6 +79,7 @@ def source_text(program: Program) -> str:
     head.lines += ALIGNED.splitlines()
     head.line()
     _declare_tables(program, head)
+    check_size(program, head)
     return "\n".join([head.text(), PRELUDE, support, kernels.text() + entry.text()])
 
 
@@ -84,28 +88,54 @@ def _declare_tables(program: Program, c: CWriter) -> None:
         c.line(f"extern const {C_TYPES[dtype_of(table.array)]} {table.symbol}[{table.array.size}] TINYIR_ALIGNED;")
 
 
-def _entry(program: Program, c: CWriter) -> None:
-    """The accessors of inputs and outputs, and NAME_run."""
-    for port in [*program.inputs, *program.outputs]:
-        with c.block(f"{C_TYPES[port.type.storage]} *{program.name}_{port.parameter}(void *arena)"):
+def _accessors(program: Program, c: CWriter) -> None:
+    """The places of inputs and outputs."""
+    for name, port in accessors(program):
+        with c.block(f"{C_TYPES[port.type.storage]} *{name}(void *arena)"):
             c.line(f"return (void *)((uint8_t *)arena + {port.offset});")
         c.line()
-    pointers = ["arena", *(port.parameter for port in [*program.inputs, *program.outputs])]
-    with c.block(f"int {program.name}_run({run_parameters(program)})"):
+
+
+def accessors(program: Program) -> list[tuple[str, Port]]:
+    """The functions that tell the places of inputs and outputs, by name."""
+    found = [(f"{program.name}_{port.parameter}", port) for port in program.main.ports]
+    return found + [(f"{e.name}_{port.parameter}", port) for e in program.entries[1:] for port in e.inputs]
+
+
+def _entry(program: Program, entry: Entry, c: CWriter) -> None:
+    """One function for the caller: checks, then the kernels."""
+    if entry is not program.main:
+        c.line()
+    pointers = [*(["arena"] if uses_arena(entry) else []), *(["p"] if entry.has_params else [])]
+    pointers += [port.parameter for port in entry.ports]
+    with c.block(f"int {entry.name}({parameters(program, entry)})"):
         with c.block(f"if ({' || '.join(f'{p} == 0' for p in pointers)})"):
             c.line("return 1;")
-        with c.block(f"if (((uintptr_t)arena & {program.arena_align - 1}u) != 0u)"):
-            c.line("return 2;")
-        c.line("uint8_t *const base = arena;")
-        c.line("(void)base;")
-        for step in program.steps:
+        if uses_arena(entry):
+            with c.block(f"if (((uintptr_t)arena & {program.arena_align - 1}u) != 0u)"):
+                c.line("return 2;")
+        check_values(entry, c)
+        if uses_arena(entry):
+            c.line("uint8_t *const base = arena;")
+            c.line("(void)base;")
+        for step in program.steps_of(entry):
             c.call(step.function.name, step.arguments)
             c.line(f"TINYIR_AFTER_OP({step.index});")
+            check_loss(entry, step, c)
         c.line("return 0;")
 
 
-def run_parameters(program: Program) -> str:
-    """The parameter list of NAME_run."""
-    inputs = [f"const {C_TYPES[port.type.storage]} *{port.parameter}" for port in program.inputs]
-    outputs = [f"{C_TYPES[port.type.storage]} *{port.parameter}" for port in program.outputs]
-    return ", ".join(["void *arena", *inputs, *outputs])
+def uses_arena(entry: Entry) -> bool:
+    """Whether a function takes the arena: all but the one that fills in parameters."""
+    return bool(entry.ports)
+
+
+def parameters(program: Program, entry: Entry) -> str:
+    """The parameter list of a function."""
+    texts = ["void *arena"] if uses_arena(entry) else []
+    if entry.has_params:
+        texts.append(f"{'' if entry.writes_params else 'const '}{program.name}_params *p")
+    texts += [f"const {C_TYPES[port.type.storage]} *{port.parameter}" for port in entry.inputs]
+    texts += [f"{C_TYPES[port.type.storage]} {port.parameter}" for port in entry.values]
+    texts += [f"{C_TYPES[port.type.storage]} *{port.parameter}" for port in entry.outputs]
+    return ", ".join(texts)

@@ -54,8 +54,32 @@ def round_away(x: Any) -> int:
     return min(max(nearest(*float(x).as_integer_ratio()), INT32_MIN), INT32_MAX)
 
 
+def limited(x: Any, whole: Callable[[Any], int]) -> int:
+    """`whole` of a float, within int32; 0 for NaN."""
+    if math.isnan(x):
+        return 0
+    if math.isinf(x):
+        return INT32_MAX if x > 0 else INT32_MIN
+    return min(max(whole(Fraction(float(x))), INT32_MIN), INT32_MAX)
+
+
+def random_word(seed: int, step: int, salt: int, index: int) -> int:
+    """MurmurHash3's fmix32 of what tells one word from the others."""
+    h = (seed + 0x9E3779B9 * (step + 1)) % 2**32 ^ salt * 0x85EBCA6B % 2**32
+    h = (h + index * 0xC2B2AE35) % 2**32
+    h = (h ^ h // 2**16) * 0x85EBCA6B % 2**32
+    h = (h ^ h // 2**13) * 0xC2B2AE35 % 2**32
+    return wrap(h ^ h // 2**16)
+
+
 def leading_zeros(x: int) -> int:
     return f"{x:032b}".index("1")
+
+
+def hard_swish_slope(g: Any, x: Any) -> Any:
+    if x >= 3:
+        return g
+    return g * ((x + x + np.float32(3)) / np.float32(6)) if x > -3 else 0.0
 
 
 DEFINITIONS: dict[str, Callable[..., Any]] = {
@@ -82,6 +106,21 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "leakyf": lambda x, alpha: x if x > 0 else x * alpha,
     "minf": lambda a, b: b if a > b else a,
     "maxf": lambda a, b: b if a < b else a,
+    "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
+    "equalf": lambda a, b: float(a - b == 0),
+    "random": random_word,
+    "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
+    "floori": lambda x: limited(x, math.floor),
+    "trunci": lambda x: limited(x, math.trunc),
+    "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
+    "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
+    "sqrtf": lambda x: np.float32(math.sqrt(x)) if x >= 0 else np.float32(math.nan),
+    "next_turn": lambda turn, count: 0 if turn + 1 >= count else turn + 1,
+    "turnf": lambda turn, at, a, b: b if turn - at else a,
+    "pickf": lambda a, b, yes, no: yes if b < a else no,
+    "matchf": lambda a, b, g: g if a - b == 0 else 0.0,
+    "leaky_slopef": lambda g, x, alpha: g if x > 0 else g * alpha,
+    "hard_swish_slopef": hard_swish_slope,
 }
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -126,6 +165,7 @@ RANGES: dict[str, list[tuple[int, int]]] = {
     "div": [ANY, (1, INT32_MAX)],
     "softmax_scale": [(1, INT32_MAX)],
     "softmax_shift": [(1, INT32_MAX)],
+    "saturated_sum": [ANY, ANY, (INT32_MIN, 0), (0, INT32_MAX)],
 }
 """What integers an instruction is given, where not any of its type."""
 
@@ -216,6 +256,7 @@ def test_softmax_scale_is_a_reciprocal() -> None:
     [
         ("expf", np.exp),
         ("tanhf", np.tanh),
+        ("softplusf", lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))),
         ("logisticf", lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x)))),
     ],
 )
@@ -233,8 +274,20 @@ def test_functions_of_floats(name: str, function: Callable[[Array], Array]) -> N
     np.testing.assert_array_equal(found[np.isinf(exact32)], exact32[np.isinf(exact32)])
 
 
+def test_logarithm() -> None:
+    """Within 3 units in the last place; NaN below 0, -inf at 0."""
+    x = np.array([a for (a,) in arguments("logf")], np.float32)
+    found = np.array(meanings("logf"), np.float32)
+    with np.errstate(all="ignore"):
+        exact = np.log(x.astype(np.float64))
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    finite = np.isfinite(exact)
+    np.testing.assert_array_equal(found[np.isinf(exact)], exact[np.isinf(exact)])
+    assert (np.abs(found[finite] - exact[finite]) <= 3 * np.spacing(np.abs(exact[finite].astype(np.float32)))).all()
+
+
 def test_every_instruction_is_tested() -> None:
-    assert INSTRS.keys() - DEFINITIONS.keys() == {"softmax_scale", "expf", "tanhf", "logisticf"}
+    assert INSTRS.keys() - DEFINITIONS.keys() == {"softmax_scale", "expf", "logf", "softplusf", "tanhf", "logisticf"}
     assert all(INSTRS[name].name == name for name in INSTRS)
 
 

@@ -10,14 +10,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.compile_options import add_compile_options, add_training_options, options_from, training_from
 from tinyir.cli.pass_options import add_pass_options, load_pass_files, make_manager
 from tinyir.cli.progress import show_step
 from tinyir.pipeline import Result, compile_file, write_files
 
 EXAMPLE = """  tinyir compile person.tflite -o out/
   tinyir compile person.tflite -o out/ --target stm32f746g-disco --max-ram 64K --max-flash 256K
-  tinyir compile person.tflite -o out/ --backend numpy"""
+  tinyir compile person.tflite -o out/ --backend numpy
+  tinyir compile mlp.tir -o out/ --train --loss softmax-cross-entropy --optimizer sgd"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,12 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", action="store_true", help="show the arena over time")
     parser.add_argument("--save-schedule", type=Path, metavar="FILE", help="write the schedule of every kernel (TOML)")
     add_compile_options(parser)
+    add_training_options(parser)
     add_pass_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     load_pass_files(args)
-    options = options_from(args, backend=args.backend, save_schedule=args.save_schedule)
+    options = options_from(args, backend=args.backend, train=training_from(args), save_schedule=args.save_schedule)
     result = compile_file(args.model, options, lambda passes: make_manager(args, passes), show_step)
     show_step("")
     write_files(result.files, args.output)
@@ -52,6 +54,9 @@ def _show(report: dict[str, Any]) -> None:
     proof = "the least possible" if arena == bound else f"at least {bound:,} are needed"
     code, weights = report["flash_bytes"]["code"], report["flash_bytes"]["weights"]
     print(f"  arena   {arena:>10,} bytes   activations, scratch, inputs and outputs; {proof}")
+    if "training" in report:
+        params = report["training"]["params_bytes"]
+        print(f"  params  {params:>10,} bytes   weights and biases that are trained, in RAM")
     if report["stack_bytes"] is not None:
         print(f"  stack   {report['stack_bytes']:>10,} bytes   measured on the emulated Cortex-M7")
     if code is not None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tinyir.loops.recipes.policy import LEVELS
-from tinyir.pipeline import Options
+from tinyir.passes.build_backward import TargetName
+from tinyir.passes.losses import LossName
+from tinyir.passes.optimizers import Hyper, OptimizerName
+from tinyir.pipeline import Options, Training
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
 
@@ -34,6 +38,34 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
     group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
     group.add_argument("--opt", metavar="LEVEL", help="its optimisation level (default: -O3; -Os with -O size)")
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--train` and what goes with it."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
+    group.add_argument(
+        "--against",
+        dest="train_target",
+        choices=get_args(TargetName),
+        default=Training.target,
+        help="what the output is compared with: a class number, or a tensor",
+    )
+    group.add_argument("--optimizer", choices=get_args(OptimizerName), default=Training.optimizer)
+    group.add_argument("--momentum", type=float, default=Hyper.momentum, help="of sgd (default: 0)")
+    group.add_argument("--nesterov", action="store_true", help="let the momentum look ahead")
+    group.add_argument("--weight-decay", type=float, default=Hyper.weight_decay, help="gradient of half the square")
+    group.add_argument("--beta1", type=float, default=Hyper.beta1, help="of adam (default: 0.9)")
+    group.add_argument("--beta2", type=float, default=Hyper.beta2, help="of adam (default: 0.999)")
+    group.add_argument("--epsilon", type=float, default=Hyper.epsilon, help="of adam (default: 1e-8)")
+    group.add_argument("--accumulate", type=int, default=1, metavar="N", help="update with the mean of N gradients")
+
+
+def training_from(args: argparse.Namespace) -> Training | None:
+    """The Training that the arguments say."""
+    numbers = {f.name: getattr(args, f.name) for f in fields(Hyper)}
+    return Training(args.loss, args.train_target, args.optimizer, **numbers) if args.train else None
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

@@ -2,6 +2,9 @@
 
 from tinyir.ir.ops import (
     func,
+    grad,
+    grad_conv,
+    grad_window,
     int_contraction,
     int_elementwise,
     int_window,
@@ -10,11 +13,17 @@ from tinyir.ir.ops import (
     nn_elementwise,
     nn_quantize,
     nn_window,
+    random,
     tensor,
+    train,
+    train_int,
 )
 
 __all__ = [
     "func",
+    "grad",
+    "grad_conv",
+    "grad_window",
     "int_contraction",
     "int_elementwise",
     "int_window",
@@ -23,5 +32,8 @@ __all__ = [
     "nn_elementwise",
     "nn_quantize",
     "nn_window",
+    "random",
     "tensor",
+    "train",
+    "train_int",
 ]

@@ -11,7 +11,7 @@ from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops.expand import is_quantized, lookup, quant_of, require_multipliers
 from tinyir.ir.ops.int_elementwise import elementwise_result
 from tinyir.ir.quant import quantize_multiplier
-from tinyir.ir.types import TensorType
+from tinyir.ir.types import DType, TensorType
 from tinyir.ir.unary_tables import (
     Array,
     hard_swish_multipliers,
@@ -151,3 +151,18 @@ class Tanh(_Sigmoid):
 
     def table(self, numerics: str) -> Array:
         return tanh_table(quant_of(self, self.x), quant_of(self, self.y), numerics)
+
+
+@define_op("nn.softplus", Trait.PURE, Trait.ELEMENTWISE)
+class Softplus(Op):
+    """y = log(1 + exp(x))."""
+
+    x: Value = operand("f32")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(self.x.type.elem == DType.F32, f"works on f32, not {self.x.type}")
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.softplus)

@@ -124,6 +124,23 @@ class Mean(Op):
         return requantize(b, self, total, [mean_multiplier(x, y, self._count())])
 
 
+@define_op("nn.sum", Trait.PURE, Trait.WINDOW)
+class Sum(Op):
+    """y = sum of x over `axes`."""
+
+    x: Value = operand("f32")
+    axes: tuple[int, ...] = attr("which axes are summed")
+    keep_dims: bool = attr("leave them with extent 1", default=False)
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(self.x.type.elem == DType.F32, f"works on f32, not {self.x.type}")
+        return reduced_type(self, self.x.type, self.axes, self.keep_dims)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.sum_float, dict(self.attrs))
+
+
 MAX_CLASSES = 4095
 """How many exponentials a sum in Q12.19 can hold."""
 
@@ -163,4 +180,24 @@ class Softmax(Op):
         name = self.y.name
         table = b.const(exp_table(quant_of(self, self.x), self.beta), f"{name}_exp" if name else "")
         types = self.y.type.with_elem(DType.I8)
-        return typed(b, b.add(IntSoftmax(storage(b, self.x), table, types=types, name=name)), self.y.type)
+        scale = quant_of(self, self.x).scale * self.beta
+        return typed(b, b.add(IntSoftmax(storage(b, self.x), table, scale=scale, types=types, name=name)), self.y.type)
+
+
+@define_op("nn.log_softmax", Trait.PURE)
+class LogSoftmax(Op):
+    """y = x - log(sum of exp(x)) along the last axis, C of an image."""
+
+    x: Value = operand("f32")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(bool(self.x.type.shape), "needs an axis")
+        self.require(self.x.type.elem == DType.F32, f"works on f32, not {self.x.type}")
+        return self.x.type
+
+    def canonical_layouts(self) -> tuple[str, ...] | None:
+        return ("NHWC", "NHWC") if self.x.type.layout else None
+
+    def reference(self) -> Reference:
+        return Reference(semantics.log_softmax_float)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
+from tinyir.ir.shapes import broadcast_axes
 from tinyir.ir.types import QType, TensorType
 
 
@@ -137,6 +138,28 @@ class Concat(Op):
 
     def reference(self) -> Reference:
         return Reference(semantics.concat, {"axis": self.axis})
+
+
+@define_op("tensor.broadcast", Trait.PURE, Trait.ELEMENTWISE)
+class Broadcast(Op):
+    """The operand repeated along axes that it does not have, or has with extent 1."""
+
+    x: Value = operand()
+    shape: tuple[int, ...] = attr("the new extents")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        declared = self.declared_type()
+        layout = declared.layout if declared is not None and len(declared.layout) == len(self.shape) else ""
+        type = self.x.type.with_shape(self.shape, layout)
+        try:
+            broadcast_axes(self.x.type, type)
+        except ValueError as error:
+            raise self.fail(f"cannot give {self.x.type} the shape {list(self.shape)}: {error}") from None
+        return type
+
+    def reference(self) -> Reference:
+        return Reference(semantics.broadcast, {"shape": self.shape})
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

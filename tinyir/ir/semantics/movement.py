@@ -66,3 +66,8 @@ def resize_nearest(
         for n_in, n_out in zip(x.shape[1:3], size, strict=True)
     )
     return x[:, rows][:, :, columns]
+
+
+def broadcast(x: Array, *, shape: tuple[int, ...]) -> Array:
+    """x repeated to `shape`."""
+    return np.broadcast_to(x, shape)

@@ -69,12 +69,17 @@ def sum_axes(x: Array, *, axes: tuple[int, ...], keep_dims: bool, offset: int = 
     return wrap32(np.asarray(total + offset)).astype(np.int32)
 
 
-def mean_float(x: Array, *, axes: tuple[int, ...], keep_dims: bool) -> Array:
-    """Mean over `axes` in float32: added from 0 in the order of memory, then divided by their number."""
+def sum_float(x: Array, *, axes: tuple[int, ...], keep_dims: bool) -> Array:
+    """Sum over `axes` in float32: added from 0 in the order of memory."""
     kept = [i for i in range(x.ndim) if i not in axes]
     rows = x.transpose(*sorted(axes), *kept).reshape(prod(x.shape[a] for a in axes), -1)
     total = np.zeros(rows.shape[1], np.float32)
     for row in rows:
         total = total + row
     shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keep_dims or i not in axes]
-    return np.asarray(total / np.float32(len(rows))).reshape(shape)
+    return np.asarray(total).reshape(shape)
+
+
+def mean_float(x: Array, *, axes: tuple[int, ...], keep_dims: bool) -> Array:
+    """Mean over `axes` in float32: added from 0 in the order of memory, then divided by their number."""
+    return np.asarray(sum_float(x, axes=axes, keep_dims=keep_dims) / np.float32(prod(x.shape[a] for a in axes)))

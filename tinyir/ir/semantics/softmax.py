@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from .fixedpoint import doubling_high_mul, rounding_shift_right, wrap32
 from .gemmlowp import reciprocal_of_one_plus
-from .transcendental import exp
+from .transcendental import exp, log
 
 Array = npt.NDArray[Any]
 
@@ -40,6 +40,16 @@ def softmax_float(x: Array, *, beta: float) -> Array:
     for i in range(x.shape[-1]):
         total = total + e[..., i]
     return np.asarray(e / total[..., None])
+
+
+def log_softmax_float(x: Array) -> Array:
+    """(x - max) - log(sum of exp(x - max)) in float32; the exponentials are added from first to last."""
+    centred = x - largest(x)
+    e = exp(centred)
+    total = np.zeros(x.shape[:-1], np.float32)
+    for i in range(x.shape[-1]):
+        total = total + e[..., i]
+    return np.asarray(centred - log(total)[..., None])
 
 
 def largest(x: Array) -> Array:

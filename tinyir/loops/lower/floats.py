@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import math
 
-from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Tanh
-from tinyir.ir.ops.nn_elementwise import Add, Clamp, Mul, Sub
-from tinyir.loops.instrs import LEAKYF, LOGISTICF, TANHF
-from tinyir.loops.ir import F32, Bin, Const, Expr
+from tinyir.ir.ops.grad import HardSwishGradient, Inside, LeakyReluGradient
+from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
+from tinyir.ir.ops.nn_elementwise import Add, Clamp, Div, Mul, Sqrt, Sub
+from tinyir.ir.ops.tensor import Broadcast
+from tinyir.ir.ops.train import NextTurn, OneHot, Sgd, Turn
+from tinyir.loops.instrs import (
+    EQUALF,
+    HARD_SWISH_SLOPEF,
+    INSIDEF,
+    LEAKY_SLOPEF,
+    LEAKYF,
+    LOGISTICF,
+    NEXT_TURN,
+    SOFTPLUSF,
+    SQRTF,
+    TANHF,
+    TURNF,
+)
+from tinyir.loops.ir import F32, Bin, Const, Expr, Index
 from tinyir.loops.lower.context import Lowering, Point
+from tinyir.loops.lower.contraction import widened
 from tinyir.loops.lower.elementwise import clamp_expr, element
 
 ANY = (-math.inf, math.inf)
@@ -31,6 +47,16 @@ def _(op: Sub, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Mul, low: Lowering, point: Point) -> Expr:
     return Bin("*", low.operand(op.a, point), low.operand(op.b, point))
+
+
+@element.register
+def _(op: Div, low: Lowering, point: Point) -> Expr:
+    return Bin("/", low.operand(op.a, point), low.operand(op.b, point))
+
+
+@element.register
+def _(op: Sqrt, low: Lowering, point: Point) -> Expr:
+    return SQRTF(low.operand(op.x, point))
 
 
 @element.register(Clamp)
@@ -59,3 +85,49 @@ def _(op: Logistic, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Tanh, low: Lowering, point: Point) -> Expr:
     return TANHF(low.operand(op.x, point))
+
+
+@element.register
+def _(op: Softplus, low: Lowering, point: Point) -> Expr:
+    return SOFTPLUSF(low.operand(op.x, point))
+
+
+@element.register
+def _(op: Broadcast, low: Lowering, point: Point) -> Expr:
+    return low.operand(op.x, point)
+
+
+@element.register
+def _(op: Inside, low: Lowering, point: Point) -> Expr:
+    return INSIDEF(low.operand(op.g, point), widened(low.operand(op.y, point), F32), _number(op.lo), _number(op.hi))
+
+
+@element.register
+def _(op: LeakyReluGradient, low: Lowering, point: Point) -> Expr:
+    return LEAKY_SLOPEF(low.operand(op.g, point), low.operand(op.x, point), _number(op.alpha))
+
+
+@element.register
+def _(op: HardSwishGradient, low: Lowering, point: Point) -> Expr:
+    return HARD_SWISH_SLOPEF(low.operand(op.g, point), low.operand(op.x, point))
+
+
+@element.register
+def _(op: OneHot, low: Lowering, point: Point) -> Expr:
+    return EQUALF(Index(point[1]), low.operand(op.label, point))
+
+
+@element.register
+def _(op: Sgd, low: Lowering, point: Point) -> Expr:
+    step = Bin("*", low.operand(op.lr, point), low.operand(op.grad, point))
+    return Bin("-", low.operand(op.param, point), step)
+
+
+@element.register
+def _(op: NextTurn, low: Lowering, point: Point) -> Expr:
+    return NEXT_TURN(low.operand(op.turn, point), Const(op.count))
+
+
+@element.register
+def _(op: Turn, low: Lowering, point: Point) -> Expr:
+    return TURNF(low.operand(op.turn, point), Const(op.at), low.operand(op.a, point), low.operand(op.b, point))

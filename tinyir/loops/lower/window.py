@@ -6,12 +6,14 @@ import numpy as np
 
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.int_window import IntSoftmax
+from tinyir.ir.ops.nn_window import Mean
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
 from tinyir.loops.instrs import (
     DIV,
     DOUBLING_HIGH_MUL,
     EXPF,
+    LOGF,
     MAXF,
     ROUNDING_SHIFT_RIGHT,
     SOFTMAX_SCALE,
@@ -131,7 +133,7 @@ def _float_max_pool(low: Lowering, window: _Window, finish: Finish) -> Body:
 
 
 def lower_sum(low: Lowering, op: Op, finish: Finish) -> Body:
-    """A sum over axes (int.sum), or a mean (float nn.mean): added in the order of memory."""
+    """A sum over axes (int.sum, nn.sum), or a mean (float nn.mean): added in the order of memory."""
     x, y = op.operands[0], op.result
     axes, keep_dims = op.attrs["axes"], op.attrs["keep_dims"]
     point, loops = low.space(y.type)
@@ -151,7 +153,7 @@ def lower_sum(low: Lowering, op: Op, finish: Finish) -> Body:
     start = const_of(op.attrs.get("offset", 0), ty)
     body, acc = accumulate(low, start, taps, widened(low.load(x, tuple(index)), ty))
     count = x.type.elements // y.type.elements
-    value: Expr = acc if ty.dtype is not DType.F32 else Bin("/", acc, const_of(count, ty))
+    value: Expr = Bin("/", acc, const_of(count, ty)) if isinstance(op, Mean) else acc
     return nest(loops, (*body, *finish(point, value)))
 
 
@@ -186,37 +188,52 @@ def lower_softmax(low: Lowering, op: Op, finish: Finish) -> Body:
 
 
 def lower_softmax_float(low: Lowering, op: Op, finish: Finish) -> Body:
-    """Rows of floats (along C in an image): the largest element, exponentials into scratch and their sum, then the
-    division."""
-    x, y = op.operands[0], op.result
-    axis = y.type.axis("C") if y.type.layout else len(y.type.shape) - 1
-    point, loops = low.space(y.type)
-    inner = [loop for loop in loops if loop[0] in point[axis].vars]
-    outer = [loop for loop in loops if loop not in inner]
-
-    def row(hint: str) -> tuple[tuple[Affine, ...], list[tuple[str, int]]]:
-        at, loop = low.axis(hint, y.type.shape[axis])
-        return (*point[:axis], at, *point[axis + 1 :]), loop
-
-    at, loop = row("a")
-    top = Local(low.unique("top"), F32)
-    lowest = Const(LOWEST_FLOAT, F32)
-    find = (Var(top.name, F32, lowest), *nest(loop, (Set(top.name, MAXF(top, low.load(x, at))),)))
-    at, loop = row("b")
-    scaled = Bin("*", Bin("-", low.load(x, at), top), Const(op.attrs["beta"], F32))
-    powers = low.scratch("powers", DType.F32, (y.type.shape[axis],))
-    total = Local(low.unique("total"), F32)
+    """Rows of floats: the largest element, exponentials into scratch and their sum, then the division."""
+    row = _Row(low, op)
+    at, loop = row.index("b")
+    scaled = Bin("*", Bin("-", low.load(row.x, at), row.top), Const(op.attrs["beta"], F32))
+    powers = low.scratch("powers", DType.F32, (row.extent,))
     power = Local(low.unique("power"), F32)
-    add = (
-        Var(total.name, F32, Const(0.0, F32)),
-        *nest(
-            loop,
-            (
-                Let(power.name, EXPF(scaled)),
-                Store(powers, (at[axis],), power),
-                Set(total.name, Bin("+", total, power)),
-            ),
-        ),
-    )
-    share = Bin("/", Load(powers, (point[axis],), F32), total)
-    return nest(outer, (*find, *add, *nest(inner, finish(point, share))))
+    add = row.sum(loop, (Let(power.name, EXPF(scaled)), Store(powers, (at[row.axis],), power)), power)
+    share = Bin("/", Load(powers, (row.point[row.axis],), F32), row.total)
+    return nest(row.outer, (*row.find, *add, *nest(row.inner, finish(row.point, share))))
+
+
+def lower_log_softmax(low: Lowering, op: Op, finish: Finish) -> Body:
+    """Rows of floats: the largest element, the logarithm of the sum of exponentials, then the difference."""
+    row = _Row(low, op)
+    at, loop = row.index("b")
+    power = Local(low.unique("power"), F32)
+    add = row.sum(loop, (Let(power.name, EXPF(Bin("-", low.load(row.x, at), row.top))),), power)
+    log = Local(low.unique("log"), F32)
+    value = Bin("-", Bin("-", low.load(row.x, row.point), row.top), log)
+    body = (*row.find, *add, Let(log.name, LOGF(row.total)), *nest(row.inner, finish(row.point, value)))
+    return nest(row.outer, body)
+
+
+class _Row:
+    """What the softmaxes share: rows along the last axis (C of an image), and the largest element of each."""
+
+    def __init__(self, low: Lowering, op: Op) -> None:
+        self.low, self.x, y = low, op.operands[0], op.result
+        self.axis = y.type.axis("C") if y.type.layout else len(y.type.shape) - 1
+        self.extent = y.type.shape[self.axis]
+        self.point, loops = low.space(y.type)
+        self.inner = [loop for loop in loops if loop[0] in self.point[self.axis].vars]
+        self.outer = [loop for loop in loops if loop not in self.inner]
+        at, loop = self.index("a")
+        self.top = Local(low.unique("top"), F32)
+        lowest = Const(LOWEST_FLOAT, F32)
+        step = Set(self.top.name, MAXF(self.top, low.load(self.x, at)))
+        self.find: Body = (Var(self.top.name, F32, lowest), *nest(loop, (step,)))
+
+    def index(self, hint: str) -> tuple[tuple[Affine, ...], list[tuple[str, int]]]:
+        """A point of this row with an index of its own, and its loop."""
+        at, loop = self.low.axis(hint, self.extent)
+        return (*self.point[: self.axis], at, *self.point[self.axis + 1 :]), loop
+
+    def sum(self, loop: list[tuple[str, int]], body: Body, term: Expr) -> Body:
+        """`total`, the sum of `term`, which `body` computes, over the row."""
+        self.total = Local(self.low.unique("total"), F32)
+        step = Set(self.total.name, Bin("+", self.total, term))
+        return (Var(self.total.name, F32, Const(0.0, F32)), *nest(loop, (*body, step)))

@@ -1,0 +1,232 @@
+"""Loss, gradients and updates behind the forward graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tinyir.diagnostics import IRError
+from tinyir.ir.clone import clone_func
+from tinyir.ir.core import Block, Func, Module, Op, Value
+from tinyir.ir.gradients import Backward, gradient
+from tinyir.ir.ops.expand import storage
+from tinyir.ir.ops.func import Const, Return
+from tinyir.ir.ops.int_elementwise import Dequantize
+from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.random import RNG_TYPE
+from tinyir.ir.ops.tensor import Typed
+from tinyir.ir.ops.train import OneHot
+from tinyir.ir.ops.train_int import Rounding
+from tinyir.ir.rewrite import drop_dead_ops
+from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
+from tinyir.ir.types import DType, TensorType
+from tinyir.passes.int_updates import IntUpdates
+from tinyir.passes.losses import LossName, add_loss
+from tinyir.passes.optimizers import Hyper, Optimizer, OptimizerName, Slot, make_optimizer
+from tinyir.passes.registry import Pass
+
+TargetName = Literal["label", "tensor"]
+
+
+@dataclass(frozen=True)
+class BuildBackward(Pass):
+    """Add @train_step: the graph of @main, a loss, the gradients of the parameters, and their new values.
+
+        func @main(%x, %w) {state = [1]}  ->  func @train_step(%x, %target, %lr, %w) {state = [3], updates = [1], ...} {
+                                                ... the ops of @main, the loss, its gradients ...
+                                                %q = train.sgd(%w, %dw, %lr)
+                                                func.return(%loss, %q) }
+
+    An optimiser that remembers adds to the state, in all functions: `%w_momentum`, at first 0. `target` is what the
+    output is compared with: a class number (`label`), or a tensor of the shape of the output. Each parameter is updated
+    where its gradient is complete. Values without a parameter before them get no gradient.
+
+    Parameters of quantised layers stay integers: `rounding` says how a step becomes whole numbers ("stochastic" adds
+    the state `rng`: seed and step), `qas` scales it as if the weights were real (int_updates.py).
+
+    Needs: select-params; an output that is one f32 or int8 tensor, [1, classes] for a label.  Leaves: @main as it was
+    but for arguments of further state, which it does not read.
+    """
+
+    name: ClassVar[str] = "build-backward"
+    loss: LossName = "softmax-cross-entropy"
+    target: TargetName = "label"
+    optimizer: OptimizerName = "sgd"
+    momentum: float = Hyper.momentum
+    nesterov: bool = Hyper.nesterov
+    weight_decay: float = Hyper.weight_decay
+    beta1: float = Hyper.beta1
+    beta2: float = Hyper.beta2
+    epsilon: float = Hyper.epsilon
+    accumulate: int = Hyper.accumulate
+    rounding: Rounding = "stochastic"
+    qas: bool = True
+
+    def run(self, module: Module) -> dict[str, int]:
+        main = module.main
+        if not state_args(main):
+            raise IRError(f"@{main.name} has no parameters to train", help="run `select-params` first")
+        hyper = Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)})
+        integers = IntUpdates(self.rounding, self.qas)
+        optimizer = make_optimizer(self.optimizer, hyper, integers)
+        func = _with_rate(clone_func(main), self.target)
+        ret = func.block.terminator
+        params = state_args(func)
+        memory = _Memory(module, func, optimizer, integers, params)
+        (output,) = ret.operands
+        forward = func.ops[:-1]
+        ret.erase()
+        b = Backward(func.block)
+        output = _real(b, output)
+        target = func.args[TARGET]
+        if self.target == "label":
+            target = b.add(OneHot(target, classes=output.type.shape[1], name="target"))
+        loss = add_loss(self.loss, b, output, target)
+        memory.advance(b)
+        differentiate(b, func.block, loss, params, lambda param, grad: memory.update(b, param, grad, func.args[RATE]))
+        b.insert(Return(loss, *memory.new_values(b)))
+        func.attrs["updates"] = tuple(range(1, 1 + len(state_args(func))))
+        drop_dead_ops(func)
+        module.funcs[STEP] = func
+        return {"forward ops": len(forward), "ops of a step": len(func.ops)}
+
+
+class _Memory:
+    """The state of a program that trains: its parameters, and behind them what the optimiser remembers."""
+
+    def __init__(
+        self, module: Module, step: Func, optimizer: Optimizer, integers: IntUpdates, params: Sequence[Value]
+    ) -> None:
+        self._optimizer, self._integers = optimizer, integers
+        self._functions = (module.main, step)
+        self._module = module
+        self._params = list(params)
+        self._slots = {param: [self._add(slot) for slot in optimizer.slots(param)] for param in params}
+        self._shared = [self._add(slot) for slot in optimizer.shared()]
+        if integers.draws_for(params):
+            integers.rng = self._add(Slot("rng", RNG_TYPE))
+        self._advanced: list[Value] = []
+        self._updated: dict[Value, Value] = {}
+
+    def _add(self, slot: Slot) -> Value:
+        """State in all functions of the program. Returns the argument of the step."""
+        for func in self._functions:
+            func.attrs["state"] = (*func.attrs["state"], len(func.args))
+            arg = func.block.add_arg(slot.type, slot.name)
+        init = self._module.funcs.get(INIT)
+        if init is None:
+            raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
+        ret = init.block.terminator
+        value = np.full(slot.type.shape, slot.init, slot.type.storage.numpy)
+        const = Const(value=value, types=slot.type, name=slot.name)
+        outputs = [*ret.operands, init.block.insert_before(ret, const).result]
+        ret.erase()
+        init.block.append(Return(*outputs))
+        init.attrs["updates"] = tuple(range(len(outputs)))
+        return arg
+
+    def advance(self, b: Backward) -> None:
+        """Give the shared state its new values."""
+        self._advanced = self._optimizer.advance(b, self._shared)
+
+    def update(self, b: Backward, param: Value, grad: Value, lr: Value) -> None:
+        """Give `param` and its slots their new values."""
+        slots = self._slots[param]
+        grad = self._integers.gradient(b, param, grad)
+        new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
+        for old, value in zip([param, *slots], [new, *slots_new], strict=True):
+            value.name = f"{old.name}.new"
+            self._updated[old] = value
+
+    def new_values(self, b: Backward) -> list[Value]:
+        """New values of all state, in order."""
+        slots = [slot for param in self._params for slot in self._slots[param]]
+        return [*(self._updated[old] for old in (*self._params, *slots)), *self._advanced, *self._integers.next_rng(b)]
+
+
+def _with_rate(func: Func, target: TargetName) -> Func:
+    """`func` as @train_step, with arguments for target and learning rate behind the first one."""
+    output = func.outputs[0].type
+    known = output.elem == DType.F32 or (output.storage == DType.I8 and output.quant is not None)
+    if len(func.outputs) != 1 or not known or len(func.args) != 1 + len(state_args(func)):
+        raise IRError(f"@{func.name} cannot be trained: it needs one input and one output, f32 or quantised int8")
+    if target == "label" and (len(output.shape) != 2 or output.shape[0] != 1):
+        raise IRError(f"@{func.name} cannot be trained on labels: its output is {output}, not [1, classes]")
+    given = TensorType((), DType.I32) if target == "label" else output.with_elem(DType.F32)
+    block = func.block
+    for index, (type, name) in enumerate([(given, "target"), (TensorType((), DType.F32), "lr")], TARGET):
+        block.args.insert(index, Value(type, block, index, name))
+    for index, arg in enumerate(block.args):
+        arg.index = index
+    attrs: dict[str, Any] = {"state": tuple(i + 2 for i in func.attrs["state"])}
+    if target == "label":
+        attrs |= {"by_value": (TARGET, RATE), "classes": output.shape[1]}
+    else:
+        attrs["by_value"] = (RATE,)
+    return Func(STEP, block, attrs)
+
+
+def _real(b: Backward, output: Value) -> Value:
+    """The output in f32."""
+    quant = output.type.quant
+    if quant is None:
+        return output
+    op = output.defining_op
+    stored = op.x if isinstance(op, Typed) else storage(b, output)
+    types = output.type.with_elem(DType.F32)
+    return b.add(Dequantize(stored, scale=quant.scale, zero_point=quant.zero_point, types=types))
+
+
+def differentiate(
+    b: Backward, block: Block, loss: Value, wrt: Sequence[Value], complete: Callable[[Value, Value], None]
+) -> None:
+    """Build with `b` the gradients of `loss`, which `block` computes, and tell `complete` each value of `wrt` with its
+    gradient as soon as that is whole. Only ops on a way from `wrt` to `loss` are differentiated.
+
+    Raises IRError for an op on the way that has no rule, and for a value of `wrt` that the loss does not depend on.
+    """
+    forward = list(block.ops)
+    dependent = set(wrt)
+    for op in forward:
+        if any(value in dependent for value in op.operands):
+            dependent.update(op.results)
+    gradients: dict[Value, Value] = {loss: b.number(1)}
+    readers = {value: sum(any(r in dependent for r in op.results) for op in value.users) for value in wrt}
+    for op in reversed(forward):
+        wants = tuple(value in dependent for value in op.operands)
+        if any(wants):
+            if op.results[0] in gradients:
+                _hand_back(b, op, gradients.pop(op.results[0]), wants, gradients)
+            _report(op, wrt, readers, gradients, complete)
+    for value in wrt:
+        if not value.uses:
+            raise IRError(f"the loss does not depend on the parameter `{value.name}`")
+
+
+def _hand_back(b: Backward, op: Op, g: Value, wants: tuple[bool, ...], gradients: dict[Value, Value]) -> None:
+    """Add what `op` hands back to the gradients of its operands."""
+    b.loc = op.loc
+    for value, part in zip(op.operands, gradient(op, b, g, wants), strict=True):
+        if part is not None:
+            old = gradients.get(value)
+            gradients[value] = part if old is None else b.add(Add(old, part))
+
+
+def _report(
+    op: Op,
+    wrt: Sequence[Value],
+    readers: dict[Value, int],
+    gradients: dict[Value, Value],
+    complete: Callable[[Value, Value], None],
+) -> None:
+    """Tell of the values that `op` was the first reader of, for which nothing more can come."""
+    for value in dict.fromkeys(op.operands):
+        if value in readers:
+            readers[value] -= 1
+            if readers[value] == 0:
+                if value not in gradients:
+                    raise IRError(f"the loss does not depend on the parameter `{value.name}`")
+                complete(value, gradients.pop(value))

@@ -1,0 +1,295 @@
+"""Train with a compiled program: NumPy, the C on this machine, the C on an emulated Cortex-M7, all with one interface.
+
+    trainer = HostTrainer.build(folder)
+    for x, label in examples:
+        outcome = trainer.step(x, label, lr=0.1)
+    trainer.run(x)
+
+The parameters are the trainer's. All three give the same bits.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyir.diagnostics import ToolError, UsageError
+from tinyir.runtime.elf import Elf
+from tinyir.runtime.emulator import Buffer, Emulator
+from tinyir.runtime.host import Guarded
+from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
+from tinyir.runtime.numpy_host import NumpyProgram
+from tinyir.runtime.program import Array, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
+from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
+from tinyir.runtime.trace import Kernel, Trace
+from tinyir.target import Target, get_target
+
+LABEL_STATUS, RATE_STATUS, LOSS_STATUS = 3, 4, 5
+"""What a step returns for a label that no class has, a rate that is not finite, a loss that is not finite."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step gave: `status` is 0, or why nothing changed; `loss` is that before the step, NaN where it was not
+    computed. `stack_bytes` and `trace` come from the emulator."""
+
+    status: int
+    loss: float
+    stack_bytes: int | None = None
+    trace: Trace | None = None
+
+
+class Trainer(ABC):
+    """A program and its parameters."""
+
+    @abstractmethod
+    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+        """One step of training on one example. Raises UsageError for arrays of another type or shape."""
+
+    @abstractmethod
+    def run(self, x: Array) -> Array:
+        """The model's output for `x`, with the parameters as they are."""
+
+    @property
+    @abstractmethod
+    def params(self) -> dict[str, Array]:
+        """Copies of the parameters by name."""
+
+    @abstractmethod
+    def set_params(self, values: Mapping[str, Array]) -> None:
+        """Replace the parameters. Raises UsageError for other names, types or shapes."""
+
+
+class NumpyTrainer(Trainer):
+    """A program of the NumPy backend."""
+
+    def __init__(self, files: Mapping[str, str | bytes] | Path) -> None:
+        program = NumpyProgram(files)
+        self._functions = program.functions
+        if "train_step" not in self._functions:
+            raise ProgramError(f"`{program.name}` does not train", help="compile it with training options")
+        self._inputs = program.inputs
+        count = len(_tuple(self._functions["params_init"]()))
+        self._names = [tensor.name for tensor in program.inputs[-count:]]
+        self._values = [array.copy() for array in _tuple(self._functions["params_init"]())]
+        self._classes: int | None = program.classes
+
+    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+        if self._classes is not None and not 0 <= int(target) < self._classes:
+            return StepResult(LABEL_STATUS, math.nan)
+        if not np.isfinite(np.float32(lr)):
+            return StepResult(RATE_STATUS, math.nan)
+        given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
+        with np.errstate(all="ignore"):
+            loss, *new = self._functions["train_step"](x, given, np.asarray(lr, np.float32), *self._values)
+        if not np.isfinite(loss):
+            return StepResult(LOSS_STATUS, float(loss))
+        self._values = new
+        return StepResult(0, float(loss))
+
+    def run(self, x: Array) -> Array:
+        result: Array = self._functions["run"](x, *self._values)
+        return result
+
+    @property
+    def params(self) -> dict[str, Array]:
+        return {name: value.copy() for name, value in zip(self._names, self._values, strict=True)}
+
+    def set_params(self, values: Mapping[str, Array]) -> None:
+        infos = [
+            ParamInfo(n, str(v.dtype), v.shape, 0, v.nbytes) for n, v in zip(self._names, self._values, strict=True)
+        ]
+        self._values = [array.copy() for array in _bound_params(infos, values)]
+
+
+def _tuple(result: object) -> tuple[Array, ...]:
+    return result if isinstance(result, tuple) else (result,)
+
+
+class _CTrainer(Trainer):
+    """What the C programs share: the memory of the parameters as bytes."""
+
+    def __init__(self, info: ProgramInfo) -> None:
+        self.info = info
+        self.training = _training_of(info)
+
+    @abstractmethod
+    def _read_params(self) -> bytes: ...
+
+    @abstractmethod
+    def _write_params(self, data: bytes) -> None: ...
+
+    @property
+    def params(self) -> dict[str, Array]:
+        data = self._read_params()
+        return {
+            p.name: np.frombuffer(data[p.offset : p.offset + p.bytes], p.dtype).reshape(p.shape).copy()
+            for p in self.training.params
+        }
+
+    def set_params(self, values: Mapping[str, Array]) -> None:
+        data = bytearray(self._read_params())
+        for p, array in zip(self.training.params, _bound_params(self.training.params, values), strict=True):
+            data[p.offset : p.offset + p.bytes] = array.tobytes()
+        self._write_params(bytes(data))
+
+    def _bound(self, x: Array, target: int | Array) -> tuple[list[Array], list[int]]:
+        """The arrays and the integers that a step is given."""
+        labelled = self.training.classes is not None
+        arrays = [np.asarray(x)] if labelled else [np.asarray(x), np.asarray(target)]
+        for tensor, array in zip(self.training.inputs, arrays, strict=True):
+            if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
+                raise UsageError(
+                    f"`{tensor.name}` is {tensor.dtype}{list(tensor.shape)}, not {array.dtype}{list(array.shape)}"
+                )
+        return [np.ascontiguousarray(array) for array in arrays], [int(target)] if labelled else []
+
+
+class HostTrainer(_CTrainer):
+    """The C, in this process."""
+
+    def __init__(self, info: ProgramInfo, library: ctypes.CDLL) -> None:
+        super().__init__(info)
+        self._library = library
+        self._arena = Guarded("the arena", info.arena_bytes, max(info.arena_align, 16))
+        self._params = Guarded("the parameters", self.training.params_bytes)
+        self._check(int(library[self.training.init](ctypes.c_void_p(self._params.address))))
+
+    @staticmethod
+    def build(folder: Path | str, compiler: HostCompiler | None = None, opt: str = "-O2") -> HostTrainer:
+        """Compile the program in `folder`. Raises ToolError with what the compiler said, or ProgramError."""
+        info = ProgramInfo.load(folder)
+        compiler = compiler or HostCompiler.detect()
+        with tempfile.TemporaryDirectory(prefix="tinyir-", ignore_cleanup_errors=True) as scratch:
+            sources = [*info.source_paths, HERE / "host_hook.c"]
+            options = CompileOptions(opt, (info.folder,))
+            path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
+            return HostTrainer(info, ctypes.CDLL(str(path)))
+
+    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+        arrays, labels = self._bound(x, target)
+        loss = ctypes.c_float(math.nan)
+        pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+        status = self._call(
+            self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss)
+        )
+        return StepResult(status, loss.value)
+
+    def run(self, x: Array) -> Array:
+        tensor = self.info.outputs[0]
+        out = np.empty(tensor.shape, tensor.dtype)
+        x = np.ascontiguousarray(x)
+        status = self._call(self.info.entry, ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data))
+        self._check(status)
+        return out
+
+    def _call(self, function: str, *args: object) -> int:
+        head = (ctypes.c_void_p(self._arena.address), ctypes.c_void_p(self._params.address))
+        status = int(self._library[function](*head, *args))
+        for memory in (self._arena, self._params):
+            damage = memory.damage()
+            if damage:
+                raise ToolError(f"something was written {damage}")
+        return status
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise ToolError(f"the program returned {status}")
+
+    def _read_params(self) -> bytes:
+        return self._params.bytes.tobytes()
+
+    def _write_params(self, data: bytes) -> None:
+        self._params.bytes[:] = np.frombuffer(data, np.uint8)
+
+
+class M7Trainer(_CTrainer):
+    """The C, on an emulated Cortex-M7 with the memories of a target. The parameters lie in its RAM."""
+
+    def __init__(self, info: ProgramInfo, target: Target, elf: Elf) -> None:
+        super().__init__(info)
+        self.target, self.elf = target, elf
+        kernels = [Kernel(elf.functions[op.function], str(op)) for op in self.training.ops]
+        self._emulator = Emulator(elf, target, kernels=kernels, checks="bounds")
+        self._arena, self._params = elf.symbol("tinyir_arena"), elf.symbol("tinyir_params")
+        self._check(self._emulator.call(self.training.init, self._params))
+
+    @staticmethod
+    def build(
+        folder: Path | str,
+        target: Target | str = "cortex-m7",
+        compiler: CrossCompiler | None = None,
+        opt: str = "-O3",
+        *,
+        stack_bytes: int = DEFAULT_STACK_BYTES,
+    ) -> M7Trainer:
+        """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
+        info = ProgramInfo.load(folder)
+        target = get_target(target) if isinstance(target, str) else target
+        compiler = compiler or CrossCompiler.detect()
+        with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
+            path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
+            return M7Trainer(info, target, Elf.read(path))
+
+    def step(self, x: Array, target: int | Array, lr: float, *, count: bool = False) -> StepResult:
+        """As of `Trainer`; with `count` the result has the trace of what was executed."""
+        arrays, labels = self._bound(x, target)
+        buffers = [Buffer(f"input `{t.name}`", t.bytes, False) for t in self.training.inputs]
+        *addresses, at_loss = self._emulator.map_buffers([*buffers, Buffer("loss", 4, True)])
+        for address, array in zip(addresses, arrays, strict=True):
+            self._emulator.write(address, array.tobytes())
+        self._emulator.write(at_loss, np.float32(math.nan).tobytes())
+        args = [self._arena, self._params, *addresses, *(label & 0xFFFFFFFF for label in labels), at_loss]
+        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit)
+        loss = float(np.frombuffer(self._emulator.read(at_loss, 4), np.float32)[0])
+        trace = self._emulator.tracer.trace() if count else None
+        return StepResult(status, loss, self._emulator.stack_used, trace)
+
+    def run(self, x: Array) -> Array:
+        tensor = self.info.outputs[0]
+        buffers = [Buffer("input", self.info.inputs[0].bytes, False), Buffer("output", tensor.bytes, True)]
+        at_x, at_y = self._emulator.map_buffers(buffers)
+        self._emulator.write(at_x, np.ascontiguousarray(x).tobytes())
+        self._check(self._emulator.call(self.info.entry, self._arena, self._params, at_x, at_y, limit=self._limit))
+        return np.frombuffer(self._emulator.read(at_y, tensor.bytes), tensor.dtype).reshape(tensor.shape)
+
+    @property
+    def _limit(self) -> int:
+        return 200_000_000 + 64 * self.training.macs
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise ToolError(f"the program returned {status}")
+
+    def _read_params(self) -> bytes:
+        return self._emulator.read(self._params, self.training.params_bytes)
+
+    def _write_params(self, data: bytes) -> None:
+        self._emulator.write(self._params, data)
+
+
+def _training_of(info: ProgramInfo) -> TrainingInfo:
+    if info.training is None:
+        raise ProgramError(f"`{info.name}` does not train", help="compile it with training options")
+    return info.training
+
+
+def _bound_params(infos: tuple[ParamInfo, ...] | list[ParamInfo], values: Mapping[str, Array]) -> list[Array]:
+    """The arrays of `values` in the order of `infos`. Raises UsageError where they do not fit."""
+    names = [info.name for info in infos]
+    if sorted(values) != sorted(names):
+        raise UsageError(f"the parameters are {', '.join(names)}, not {', '.join(values)}")
+    for info in infos:
+        array = values[info.name]
+        if array.shape != info.shape or array.dtype != np.dtype(info.dtype):
+            raise UsageError(
+                f"parameter `{info.name}` is {info.dtype}{list(info.shape)}, not {array.dtype}{list(array.shape)}"
+            )
+    return [np.ascontiguousarray(values[name]) for name in names]

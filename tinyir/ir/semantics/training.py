@@ -1,0 +1,63 @@
+"""Gradients, targets and optimisers in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+def dense_input_gradient(g: Array, w: Array) -> Array:
+    """g @ w for g of [n, o] and w of [o, i], the products added one by one."""
+    acc = np.zeros((g.shape[0], w.shape[1]), np.float32)
+    for o in range(w.shape[0]):
+        acc += g[:, o, None] * w[o]
+    return acc
+
+
+def dense_weight_gradient(g: Array, x: Array, *, zero_point: int = 0) -> Array:
+    """g.T @ (x - zero_point) for g of [n, o] and x of [n, i], the products added one by one."""
+    x = x.astype(np.float32) - np.float32(zero_point)
+    acc = np.zeros((g.shape[1], x.shape[1]), np.float32)
+    for n in range(g.shape[0]):
+        acc += g[n, :, None] * x[n]
+    return acc
+
+
+def inside(g: Array, y: Array, *, lo: float, hi: float) -> Array:
+    """g where lo < y < hi, else 0."""
+    return np.where((y > np.float32(lo)) & (y < np.float32(hi)), g, np.float32(0))
+
+
+def leaky_relu_gradient(g: Array, x: Array, *, alpha: float) -> Array:
+    """g where x > 0, else alpha * g."""
+    return np.where(x > 0, g, np.float32(alpha) * g)
+
+
+def hard_swish_gradient(g: Array, x: Array) -> Array:
+    """0 up to x = -3, g from 3 on, between them g * ((x + x + 3) / 6)."""
+    slope = (x + x + np.float32(3)) / np.float32(6)
+    return np.where(x > -3, np.where(x < 3, g * slope, g), np.float32(0))
+
+
+def one_hot(label: Array, *, classes: int) -> Array:
+    """[1, classes]: 1 at the label, else 0."""
+    return np.asarray((np.arange(classes) == label).astype(np.float32)[None])
+
+
+def sgd(param: Array, grad: Array, lr: Array) -> Array:
+    """param - lr * grad."""
+    return np.asarray(param - lr * grad)
+
+
+def next_turn(turn: Array, *, count: int) -> Array:
+    """turn + 1, or 0 from count on."""
+    return np.where(turn < count - 1, turn + 1, 0).astype(np.int32)
+
+
+def turn(turn: Array, a: Array, b: Array, *, at: int) -> Array:
+    """a where the turn is `at`, else b."""
+    return np.where(turn == at, a, b)
