@@ -33,17 +33,19 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params"
+SELECT_PASSES = "select-params{{plan={plan}}}"
 BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser, and
+    the file that says which parameters are trained (`tinyir/train_plan.py`; by default all)."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    plan: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
+            plan = "none" if self.train.plan is None else json.dumps(str(self.train.plan))
+            parts = [SELECT_PASSES.format(plan=plan), *parts, BACKWARD_PASSES.format(**vars(self.train))]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"
