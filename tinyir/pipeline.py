@@ -34,7 +34,7 @@ GRAPH_PASSES = (
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 SELECT_PASSES = "select-params{{plan={plan}}}"
-BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
+BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize,prune-backward"
 
 
 @dataclass(frozen=True)
