@@ -1,6 +1,6 @@
 """Every stage from model to files, by name, in order. The only file that knows them all.
 
-load      .tflite or IR text            -> graph IR
+load      .tflite, .npz or IR text      -> graph IR
 passes    graph IR                      -> kernels, scheduled, with a memory plan
 emit      planned module, or graph      -> {path: text}
 measure   C files, a cross compiler     -> bytes of code, constants and stack
