@@ -11,6 +11,7 @@ BUILTIN = (
     "strip-io",
     "legalize-quant",
     "build-backward",
+    "prune-backward",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",

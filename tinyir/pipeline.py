@@ -35,27 +35,31 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params"
+SELECT_PASSES = "select-params{{plan={plan}}}"
 BACKWARD_PASSES = (
-    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize"
+    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
+    "prune-backward"
 )
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser;
-    for parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
-    (quantisation-aware scaling)."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser; for
+    parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
+    (quantisation-aware scaling); and the file that says which parameters are trained (`tinyir/train_plan.py`; by
+    default all)."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
     rounding: Rounding = "stochastic"
     qas: bool = True
+    plan: Path | None = None
 
     def words(self) -> dict[str, str]:
         """The fields as pass options."""
-        return {name: value_text(value) for name, value in vars(self).items()}
+        plan = "none" if self.plan is None else json.dumps(str(self.plan))
+        return {name: value_text(value) for name, value in vars(self).items()} | {"plan": plan}
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**self.train.words())]
+            words = self.train.words()
+            parts = [SELECT_PASSES.format(**words), *parts, BACKWARD_PASSES.format(**words)]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"

@@ -155,7 +155,7 @@ def part_of_pointwise(size: tuple[int, int], channels: tuple[int, int, int], out
     array = layer.const((outputs, 1, 1, count), np.int8)
     given = TensorType(array.shape, DType.I8, "OHWI")
     w = layer.b.const(array, layout="OHWI") if constant else layer.b.arg(given, "w")
-    acc = layer.b.add(contraction.IntConv2D(x, w, first_channel=first if count < every else None))
+    acc = layer.b.add(contraction.IntConv2D(x, w, first_channel=first if count < every else -1))
     (case,) = cases_of(layer.b.ret(acc))
     return case
 

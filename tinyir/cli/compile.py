@@ -18,7 +18,7 @@ from tinyir.pipeline import Result, compile_file, write_files
 EXAMPLE = """  tinyir compile person.tflite -o out/
   tinyir compile person.tflite -o out/ --target stm32f746g-disco --max-ram 64K --max-flash 256K
   tinyir compile person.tflite -o out/ --backend numpy
-  tinyir compile mlp.tir -o out/ --train --loss softmax-cross-entropy --optimizer sgd"""
+  tinyir compile mlp.tir -o out/ --train all --loss softmax-cross-entropy --optimizer sgd"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -41,7 +41,11 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add `--train` and what goes with it."""
     group = parser.add_argument_group("training")
-    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument(
+        "--train",
+        metavar="PLAN",
+        help="let the program train what this file says (`tinyir train-plan` makes one), or `all` weights and biases",
+    )
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
         "--against",
@@ -55,7 +59,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
-    return Training(args.loss, args.train_target, args.optimizer) if args.train else None
+    if args.train is None:
+        return None
+    plan = None if args.train == "all" else Path(args.train)
+    return Training(args.loss, args.train_target, args.optimizer, plan=plan)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

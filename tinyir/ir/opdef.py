@@ -18,7 +18,6 @@ reference of ops in docs/.
 from __future__ import annotations
 
 import inspect
-import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,8 +132,6 @@ def _coerce(op: Op, f: Field, value: Any) -> Any:
 
 def _fit(value: Any, wanted: Any) -> Any:
     origin, args = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is types.UnionType:  # T | None
-        return None if value is None else _fit(value, args[0])
     if origin is tuple:
         if not isinstance(value, (tuple, list)):
             return _REQUIRED

@@ -27,7 +27,7 @@ class IntConv2D(Op):
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
     pad_value: int = attr("what x reads as in the padding", default=0)
-    first_channel: int | None = attr("the first channel of x that w meets; none: x has no others", default=None)
+    first_channel: int = attr("the first channel of x that w meets; -1: x has no others", default=-1)
     y: Value = result("i32 accumulators, axes N, H, W, C")
 
     def infer(self) -> TensorType:
@@ -38,7 +38,7 @@ class IntConv2D(Op):
         return "NHWC", "OHWI", "C", "NHWC"
 
     def reference(self) -> Reference:
-        return Reference(semantics.conv2d, _without_none(self.attrs))
+        return Reference(semantics.conv2d, _given(self.attrs))
 
     def macs(self) -> int:
         return self.type.elements * self.w.type.elements // self.w.type.size("O")
@@ -77,7 +77,7 @@ class IntDense(Op):
     x: Value = operand("i8 [n, i]")
     w: Value = operand("i8 or i16 [o, i]")
     bias: Value | None = operand("i32 [o]; the zero point of x folded in", optional=True)
-    first_channel: int | None = attr("the first column of x that w meets; none: x has no others", default=None)
+    first_channel: int = attr("the first column of x that w meets; -1: x has no others", default=-1)
     y: Value = result("i32 accumulators [n, o]")
 
     def infer(self) -> TensorType:
@@ -85,16 +85,16 @@ class IntDense(Op):
         return dense_result(self, x, self.w.type, DType.I32)
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense, _without_none(self.attrs))
+        return Reference(semantics.dense, _given(self.attrs))
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements
 
 
-def channels_read(op: Op, x: TensorType, w: TensorType, first: int | None) -> TensorType:
+def channels_read(op: Op, x: TensorType, w: TensorType, first: int) -> TensorType:
     """`x` less the channels (columns of a matrix) that `w` does not meet. Raises IRError where it lacks some."""
     named = "C" in x.layout and "I" in w.layout
-    if first is None or (not named and (len(x.shape) != 2 or len(w.shape) != 2)):
+    if first == -1 or (not named and (len(x.shape) != 2 or len(w.shape) != 2)):
         return x
     axis, count = (x.axis("C"), w.size("I")) if named else (1, w.shape[1])
     op.require(
@@ -104,8 +104,9 @@ def channels_read(op: Op, x: TensorType, w: TensorType, first: int | None) -> Te
     return x.with_shape((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.layout)
 
 
-def _without_none(attrs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in attrs.items() if value is not None}
+def _given(attrs: dict[str, Any]) -> dict[str, Any]:
+    """The attributes without a first channel that says nothing."""
+    return {name: value for name, value in attrs.items() if (name, value) != ("first_channel", -1)}
 
 
 @define_op("int.fold_zero_point", Trait.PURE, Trait.WINDOW)

@@ -120,11 +120,11 @@ def depthwise_conv2d_float(
     return acc if bias is None else acc + bias
 
 
-def dense_float(x: Array, w: Array, bias: Array | None = None) -> Array:
-    """float32 x @ w.T + bias, the products added one by one."""
+def dense_float(x: Array, w: Array, bias: Array | None = None, *, first_channel: int = 0) -> Array:
+    """float32 x @ w.T + bias, the products added one by one. `x` may have more columns, before and behind."""
     acc = np.zeros((x.shape[0], w.shape[0]), np.float32)
     for i in range(w.shape[1]):
-        acc += x[:, i, None] * w[:, i]
+        acc += x[:, first_channel + i, None] * w[:, i]
     return acc if bias is None else acc + bias
 
 
