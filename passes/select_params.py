@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.func import Const
 from tinyir.ir.training import INIT
-from tinyir.ir.types import DType
+from tinyir.ir.types import DType, QType, TensorType
 from tinyir.passes.registry import Pass
 from tinyir.passes.split_weights import largest_first, split_channels
 from tinyir.train_plan import Chosen, Layer, TrainPlan, choose, layers
@@ -31,7 +33,9 @@ class SelectParams(Pass):
     trained becomes the sum of two layers. A constant that several layers read becomes a parameter for each: model files
     store equal arrays once.
 
-    Needs: float weights; before any pass that merges or folds constants.  Leaves: arguments for what is trained,
+    The bias of a quantised layer gets a type with scales: those of its input times those of its weights.
+
+    Needs: nothing; runs before any pass that merges or folds constants.  Leaves: arguments for what is trained,
     constants for what is frozen.  Refuses a model or a plan without anything to train, and a plan that does not fit.
     """
 
@@ -78,23 +82,35 @@ class _Selection:
     def _add(self, op: Op, index: int) -> None:
         operand = op.operands[index]
         const = operand.defining_op
-        if not isinstance(const, Const) or operand.type.elem != DType.F32:
+        if not isinstance(const, Const):
             return
         name = _free_name(self.func, operand.name or f"{op.results[0].name or 'p'}.{op.spec.operands[index].name}")
         self.state.append(len(self.func.args))
-        op.set_operand(index, self.func.block.add_arg(operand.type, name))
-        self.values.append(self.init.add(Const(value=const.value, types=operand.type, name=name, loc=const.loc)))
+        type = _param_type(op, operand.type)
+        op.set_operand(index, self.func.block.add_arg(type, name))
+        self.values.append(self.init.add(Const(value=const.value, types=type, name=name, loc=const.loc)))
         if not operand.uses:
             const.erase()
 
     def finish(self) -> Func:
         """The function that gives the parameters their first values. Raises IRError if there are none."""
         if not self.values:
-            raise IRError(f"@{self.func.name} has no float weights to train")
+            raise IRError(f"@{self.func.name} has no weights to train")
         self.func.attrs["state"] = tuple(self.state)
         func = self.init.ret(*self.values)
         func.attrs["updates"] = tuple(range(len(self.values)))
         return func
+
+
+def _param_type(op: Op, type: TensorType) -> TensorType:
+    """The type of a parameter: that of the constant, and for the bias of a quantised layer its scales, those of the
+    input times those of the weights, for which model files have no place in the type."""
+    x, w = (value.type.quant for value in op.operands[:2])
+    if type.elem != DType.I32 or x is None or w is None:
+        return type
+    scales = tuple(float(np.float32(x.scale * scale)) for scale in w.scales)
+    axis = 0 if w.per_axis else None
+    return type.with_elem(QType(DType.I32, scales, (0,) * len(scales), axis))
 
 
 def _free_name(func: Func, name: str) -> str:

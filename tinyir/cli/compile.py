@@ -22,7 +22,7 @@ EXAMPLE = """  tinyir compile person.tflite -o out/
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("model", type=Path, help="a .tflite file, an .npz backbone or IR text")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the program")
     parser.add_argument("--backend", choices=["c", "numpy"], default="c", help="what to print (default: c)")
     parser.add_argument("--picture", action="store_true", help="show the arena over time")
