@@ -90,7 +90,8 @@ class ParamInfo:
 class TrainingInfo:
     """How a program trains: the C functions that set the parameters and make a step, and the op list of a step.
 
-    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`.
+    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`. Checkpoints are marked
+    with `identity`.
     """
 
     init: str
@@ -101,6 +102,20 @@ class TrainingInfo:
     inputs: tuple[TensorInfo, ...]
     ops: tuple[OpInfo, ...]
     macs: int
+    identity: bytes
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The C functions besides that of an inference."""
+        return (self.init, self.step, self.save, self.load)
+
+    @property
+    def save(self) -> str:
+        return self.init.removesuffix("init") + "save"
+
+    @property
+    def load(self) -> str:
+        return self.init.removesuffix("init") + "load"
 
 
 @dataclass(frozen=True)
@@ -237,6 +252,7 @@ def _training(entry: Any) -> TrainingInfo:
         inputs=tuple(_tensor(tensor) for tensor in entry["inputs"]),
         ops=tuple(_op(op) for op in entry["ops"]),
         macs=int(entry["macs"]),
+        identity=bytes.fromhex(entry["identity"]),
     )
 
 

@@ -33,17 +33,21 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params"
+CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
+SELECT_PASSES = "select-params,stamp-params"
 BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser.
+    With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    classes: int | None = None
+    classifier_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,8 @@ class Options:
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
             parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
+            if self.train.classes is not None:
+                parts.insert(0, CLASSIFIER_PASSES.format(**vars(self.train)))
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"
