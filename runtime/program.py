@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinyir.diagnostics import TinyIRError, UsageError
 
 if TYPE_CHECKING:
+    from tinyir.ir.core import Value
     from tinyir.runtime.trace import Trace
 
 Array = NDArray[Any]
@@ -40,6 +41,13 @@ class TensorInfo:
     bytes: int
     scale: float | None = None
     zero_point: int | None = None
+
+    @staticmethod
+    def of(value: Value) -> TensorInfo:
+        """What a value of the graph is to the caller of the program."""
+        type, quant = value.type, value.type.quant
+        scale, zero_point = (quant.scale, quant.zero_point) if quant is not None else (None, None)
+        return TensorInfo(value.name, str(type.storage.numpy), type.shape, type.bytes, scale, zero_point)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def declare_checkpoint(program: Program, c: CWriter) -> None:
     c.line()
     c.comment(
         [
-            "Sets the parameters to those of a checkpoint of `bytes` bytes. Returns 0, or why no parameter has changed:",
+            "Sets the parameters to those of a checkpoint of `bytes` bytes. Returns 0, or why nothing has changed:",
             "1: a null pointer; 6: bytes are missing or too many; 7: no checkpoint, or one of another version;",
             "8: the parameters are those of another model; 9: damaged, the CRC-32 does not fit.",
         ]
