@@ -59,7 +59,7 @@ class Training:
     def words(self) -> dict[str, str]:
         """The fields as pass options."""
         plan = "none" if self.plan is None else json.dumps(str(self.plan))
-        return {name: value_text(value) for name, value in vars(self).items()} | {"plan": plan}
+        return {"plan": plan} | {name: value_text(value) for name, value in vars(self).items() if name != "plan"}
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            words = self.train.words()
-            parts = [SELECT_PASSES.format(**words), *parts, BACKWARD_PASSES.format(**words)]
+            fields = self.train.words()
+            parts = [SELECT_PASSES.format(**fields), *parts, BACKWARD_PASSES.format(**fields)]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"
