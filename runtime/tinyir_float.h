@@ -142,6 +142,17 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
     return lo < y && y < hi ? g : 0.0f;
 }
 
+/* acc + a * b, the product rounded by itself: VMLA, which gcc has to be told of. */
+static inline float tinyir_macf(float a, float b, float acc)
+{
+#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+    __asm__("vmla.f32 %0, %1, %2" : "+t"(acc) : "t"(a), "t"(b));
+    return acc;
+#else
+    return acc + a * b;
+#endif
+}
+
 /* 1 where the two are equal, else 0. */
 static inline float tinyir_equalf(int32_t a, int32_t b)
 {

@@ -107,6 +107,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "minf": lambda a, b: b if a > b else a,
     "maxf": lambda a, b: b if a < b else a,
     "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
+    "macf": lambda a, b, acc: np.float32(np.float32(float(a) * float(b)) + np.float32(acc)),
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,

@@ -162,6 +162,7 @@ LEAKYF = _instr("leakyf", (F32, F32), F32, _float2(lambda x, alpha: x if x > 0 e
 MINF = _instr("minf", (F32, F32), F32, _float2(lambda a, b: b if a > b else a))
 MAXF = _instr("maxf", (F32, F32), F32, _float2(lambda a, b: b if a < b else a))
 INSIDEF = _instr("insidef", (F32, F32, F32, F32), F32, lambda g, y, lo, hi: g if lo < y < hi else np.float32(0))
+MACF = _instr("macf", (F32, F32, F32), F32, lambda a, b, acc: np.float32(acc + np.float32(a * b)))
 EQUALF = _instr("equalf", (I32, I32), F32, lambda a, b: np.float32(a == b))
 RANDOM = _instr("random", (I32, I32, I32, I32), I32, _random)
 UNITF = _instr("unitf", (I32,), F32, _unit)
