@@ -98,13 +98,16 @@ def _phase_nest(low: Lowering, op: Conv2DInput | DepthwiseInput, finish: Finish,
     if isinstance(op, DepthwiseInput):
         tap["O"] = channel * filters + filter
     read = low.load(op.g, ordered(g, {"N": batch, "H": p, "W": q, "C": tap["O"]}))
-    term: Expr = Bin("*", read, widened(low.load(op.w, ordered(w, tap)), F32))
+    weight = widened(low.load(op.w, ordered(w, tap)), F32)
     taps = [*kh_loop, *kw_loop, *filter_loop]
-    guards = (Guard(p, g.size("H")), Guard(q, g.size("W")))
     extents = dict([*loops, *taps])
-    guards = tuple(guard for guard in guards if not guard.decide(extents))
-    if guards:
-        term = Cond(guards, term, const_of(0, F32))
+    guards = tuple(guard for guard in (Guard(p, g.size("H")), Guard(q, g.size("W"))) if not guard.decide(extents))
+    if guards and op.w.type.elem is DType.I8:
+        # An int8 is finite, so that its product with 0 is one, and adds nothing: g can be copied with its margins.
+        term: Expr = Bin("*", Cond(guards, read, const_of(0, F32)), weight)
+    else:
+        term = Bin("*", read, weight)
+        term = Cond(guards, term, const_of(0, F32)) if guards else term
     body, acc = accumulate(low, const_of(0, F32), taps, term)
     return nest(loops, (*body, *finish(point, acc)))
 
