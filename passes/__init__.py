@@ -5,7 +5,9 @@ line in `BUILTIN`, and a test file.
 """
 
 BUILTIN = (
+    "replace-classifier",
     "select-params",
+    "stamp-params",
     "canonicalize",
     "fold-pad",
     "strip-io",

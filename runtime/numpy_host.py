@@ -58,6 +58,11 @@ class NumpyProgram:
         """How many labels a program that trains on labels has."""
         return getattr(self._module, "CLASSES", None)
 
+    @property
+    def state_sha256(self) -> str:
+        """The hash of the model that the parameters of a program that trains belong to."""
+        return str(getattr(self._module, "STATE_SHA256", ""))
+
     def run(self, inputs: Inputs, observe: StatementObserver | None = None) -> list[Array]:
         """The outputs for `inputs`, which are in the order of the program or by name.
 

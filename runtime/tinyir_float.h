@@ -188,4 +188,31 @@ static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int
     return sum < lo ? lo : sum > hi ? hi : (int32_t)sum;
 }
 
+/* `yes` where a is the larger, else `no`. */
+static inline int32_t tinyir_pickf(float a, float b, int32_t yes, int32_t no)
+{
+    return a > b ? yes : no;
+}
+
+/* g where the two are equal, else 0. */
+static inline float tinyir_matchf(int32_t a, int32_t b, float g)
+{
+    return a == b ? g : 0.0f;
+}
+
+/* The gradient g of leaky ReLU at x. */
+static inline float tinyir_leaky_slopef(float g, float x, float alpha)
+{
+    return x > 0.0f ? g : alpha * g;
+}
+
+/* The gradient g of hard swish at x. */
+static inline float tinyir_hard_swish_slopef(float g, float x)
+{
+    if (!(x > -3.0f)) {
+        return 0.0f;
+    }
+    return x < 3.0f ? g * ((x + x + 3.0f) / 6.0f) : g;
+}
+
 #endif

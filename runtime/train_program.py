@@ -14,12 +14,13 @@ import ctypes
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinyir.checkpoint import CheckpointError, checkpoint_bytes, identity, pack, unpack
 from tinyir.diagnostics import ToolError, UsageError
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Buffer, Emulator
@@ -66,6 +67,14 @@ class Trainer(ABC):
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Replace the parameters. Raises UsageError for other names, types or shapes."""
 
+    @abstractmethod
+    def save(self) -> bytes:
+        """A checkpoint of the parameters: the same bytes on every backend."""
+
+    @abstractmethod
+    def load(self, checkpoint: bytes) -> None:
+        """Set the parameters to those of a checkpoint. Raises CheckpointError, and then keeps those it had."""
+
 
 class NumpyTrainer(Trainer):
     """A program of the NumPy backend."""
@@ -80,6 +89,8 @@ class NumpyTrainer(Trainer):
         self._names = [tensor.name for tensor in program.inputs[-count:]]
         self._values = [array.copy() for array in _tuple(self._functions["params_init"]())]
         self._classes: int | None = program.classes
+        self._fields = _fields(self._names, self._values)
+        self._identity = identity(program.state_sha256, [(f.name, f.dtype, f.shape) for f in self._fields])
 
     def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
         if self._classes is not None and not 0 <= int(target) < self._classes:
@@ -103,10 +114,25 @@ class NumpyTrainer(Trainer):
         return {name: value.copy() for name, value in zip(self._names, self._values, strict=True)}
 
     def set_params(self, values: Mapping[str, Array]) -> None:
-        infos = [
-            ParamInfo(n, str(v.dtype), v.shape, 0, v.nbytes) for n, v in zip(self._names, self._values, strict=True)
-        ]
-        self._values = [array.copy() for array in _bound_params(infos, values)]
+        self._values = [array.copy() for array in _bound_params(self._fields, values)]
+
+    def save(self) -> bytes:
+        return pack(self.params, self._fields, _end(self._fields), self._identity)
+
+    def load(self, checkpoint: bytes) -> None:
+        self.set_params(unpack(checkpoint, self._fields, _end(self._fields), self._identity))
+
+
+def _fields(names: Sequence[str], values: Sequence[Array]) -> list[ParamInfo]:
+    """The places of parameters in the C struct: one after the other, each at a multiple of 4 bytes."""
+    fields: list[ParamInfo] = []
+    for name, value in zip(names, values, strict=True):
+        fields.append(ParamInfo(name, str(value.dtype), value.shape, _end(fields), value.nbytes))
+    return fields
+
+
+def _end(fields: Sequence[ParamInfo]) -> int:
+    return (fields[-1].offset + fields[-1].bytes + 3) & ~3 if fields else 0
 
 
 def _tuple(result: object) -> tuple[Array, ...]:
@@ -139,6 +165,25 @@ class _CTrainer(Trainer):
         for p, array in zip(self.training.params, _bound_params(self.training.params, values), strict=True):
             data[p.offset : p.offset + p.bytes] = array.tobytes()
         self._write_params(bytes(data))
+
+    def save(self) -> bytes:
+        size = checkpoint_bytes(self.training.params_bytes)
+        status, data = self._with_bytes(self.training.save, bytes(size), writable=True)
+        self._check(status)
+        return data
+
+    def load(self, checkpoint: bytes) -> None:
+        status, _ = self._with_bytes(self.training.load, checkpoint, len(checkpoint), writable=False)
+        if status:
+            raise CheckpointError(status)
+
+    @abstractmethod
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        """Call `function` with the parameters, a buffer that holds `data`, and `args`; its status, and the buffer."""
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise ToolError(f"the program returned {status}")
 
     def _bound(self, x: Array, target: int | Array) -> tuple[list[Array], list[int]]:
         """The arrays and the integers that a step is given."""
@@ -193,15 +238,22 @@ class HostTrainer(_CTrainer):
     def _call(self, function: str, *args: object) -> int:
         head = (ctypes.c_void_p(self._arena.address), ctypes.c_void_p(self._params.address))
         status = int(self._library[function](*head, *args))
-        for memory in (self._arena, self._params):
+        self._check_memory(self._arena, self._params)
+        return status
+
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        buffer = Guarded("the checkpoint", len(data))
+        buffer.bytes[:] = np.frombuffer(data, np.uint8)
+        addresses = (ctypes.c_void_p(self._params.address), ctypes.c_void_p(buffer.address))
+        status = int(self._library[function](*addresses, *map(ctypes.c_uint32, args)))
+        self._check_memory(self._params, buffer)
+        return status, buffer.bytes.tobytes()
+
+    def _check_memory(self, *parts: Guarded) -> None:
+        for memory in parts:
             damage = memory.damage()
             if damage:
                 raise ToolError(f"something was written {damage}")
-        return status
-
-    def _check(self, status: int) -> None:
-        if status:
-            raise ToolError(f"the program returned {status}")
 
     def _read_params(self) -> bytes:
         return self._params.bytes.tobytes()
@@ -264,9 +316,11 @@ class M7Trainer(_CTrainer):
     def _limit(self) -> int:
         return 200_000_000 + 64 * self.training.macs
 
-    def _check(self, status: int) -> None:
-        if status:
-            raise ToolError(f"the program returned {status}")
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        (address,) = self._emulator.map_buffers([Buffer("checkpoint", len(data), writable)])
+        self._emulator.write(address, data)
+        status = self._emulator.call(function, self._params, address, *args)
+        return status, self._emulator.read(address, len(data))
 
     def _read_params(self) -> bytes:
         return self._emulator.read(self._params, self.training.params_bytes)
@@ -281,7 +335,7 @@ def _training_of(info: ProgramInfo) -> TrainingInfo:
     return info.training
 
 
-def _bound_params(infos: tuple[ParamInfo, ...] | list[ParamInfo], values: Mapping[str, Array]) -> list[Array]:
+def _bound_params(infos: Sequence[ParamInfo], values: Mapping[str, Array]) -> list[Array]:
     """The arrays of `values` in the order of `infos`. Raises UsageError where they do not fit."""
     names = [info.name for info in infos]
     if sorted(values) != sorted(names):

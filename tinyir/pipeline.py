@@ -35,7 +35,8 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params{{plan={plan}}}"
+CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
+SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
 BACKWARD_PASSES = (
     "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
     "prune-backward"
@@ -47,7 +48,7 @@ class Training:
     """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser; for
     parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
     (quantisation-aware scaling); and the file that says which parameters are trained (`tinyir/train_plan.py`; by
-    default all)."""
+    default all). With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
@@ -55,11 +56,13 @@ class Training:
     rounding: Rounding = "stochastic"
     qas: bool = True
     plan: Path | None = None
+    classes: int | None = None
+    classifier_seed: int = 0
 
     def words(self) -> dict[str, str]:
         """The fields as pass options."""
         plan = "none" if self.plan is None else json.dumps(str(self.plan))
-        return {"plan": plan} | {name: value_text(value) for name, value in vars(self).items() if name != "plan"}
+        return {name: value_text(value) for name, value in vars(self).items() if name != "plan"} | {"plan": plan}
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,10 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            fields = self.train.words()
-            parts = [SELECT_PASSES.format(**fields), *parts, BACKWARD_PASSES.format(**fields)]
+            told = self.train.words()
+            parts = [SELECT_PASSES.format(**told), *parts, BACKWARD_PASSES.format(**told)]
+            if self.train.classes is not None:
+                parts.insert(0, CLASSIFIER_PASSES.format(**told))
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"

@@ -55,6 +55,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="what the output is compared with: a class number, or a tensor",
     )
     group.add_argument("--optimizer", choices=get_args(OptimizerName), default=Training.optimizer)
+    group.add_argument(
+        "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
+    )
 
 
 def training_from(args: argparse.Namespace) -> Training | None:
@@ -62,7 +65,8 @@ def training_from(args: argparse.Namespace) -> Training | None:
     if args.train is None:
         return None
     plan = None if args.train == "all" else Path(args.train)
-    return Training(args.loss, args.train_target, args.optimizer, plan=plan)
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
+    return Training(args.loss, args.train_target, args.optimizer, **more)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
