@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
+from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.ir import F32, Bin, Body, Cond, Expr
 from tinyir.loops.lower.backwards import Axis, PixelNest, pixel_nests
