@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.loops.cases import cases_of
-from tests.loops.kernels import same_results
+from tests.loops.kernels import Array, same_results
 from tests.passcheck import PassChecker
 from tinyir.diagnostics import IRError
 from tinyir.frontends.text import parse
@@ -49,7 +49,7 @@ def test_kernels(layout: str, channels: int) -> None:
         assert check_kernel(scheduled) == ""
         same_results(case.kernel, scheduled, case.arrays)
     rng = np.random.default_rng(channels)
-    given = [rng.integers(-128, 128, type.shape, dtype=np.int8), rng.normal(size=type.shape).astype(np.float32)]
+    given: list[Array] = [rng.integers(-128, 128, type.shape, dtype=np.int8), rng.normal(size=type.shape).astype(np.float32)]
     _, one, two = evaluate(func, given)
     np.testing.assert_array_equal(one, two)
 
