@@ -68,6 +68,18 @@ def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     return finish(kernel)
 
 
+def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
+    """What a convolution hands back to its weights: blocks of output by input channels, summed over the pixels; what is
+    read of a pixel serves the whole block."""
+    nest = loops(kernel)
+    require({"o", "i"} <= nest.keys() and not has_guards(kernel), "a single channel, or windows in margins")
+    between = [v for v in ("h", "w") if v in nest]
+    for var in ("o", "i"):
+        kernel = split(kernel, var, block_size(nest[var].extent, SIDE, 3, 2), f"{var}o", f"{var}i")
+    kernel = reorder(kernel, "oo", *between, "io", "oi", "ii")
+    return finish(share(jam(jam(kernel, "ii"), "oi"), "io"))
+
+
 def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
     """The copy of a plane with its margins filled once, before everything else."""
     rows, columns = "gs_1", "gs_2"
