@@ -39,7 +39,7 @@ CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed
 SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
 BACKWARD_PASSES = (
     "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
-    "prune-backward"
+    "prune-backward,bit-masks"
 )
 
 

@@ -45,6 +45,8 @@ from .training import (
     hard_swish_gradient,
     inside,
     leaky_relu_gradient,
+    mask,
+    masked,
     one_hot,
     sgd,
 )
@@ -84,6 +86,8 @@ __all__ = [
     "log_softmax_float",
     "logistic",
     "lookup",
+    "mask",
+    "masked",
     "max_pool2d",
     "max_pool2d_float",
     "max_pool_gradient",
