@@ -14,7 +14,7 @@ import ctypes
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,10 @@ from tinyir.checkpoint import CheckpointError, checkpoint_bytes, identity, pack,
 from tinyir.diagnostics import ToolError, UsageError
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Buffer, Emulator
-from tinyir.runtime.host import Guarded
+from tinyir.runtime.host import Guarded, after_op
 from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
-from tinyir.runtime.numpy_host import NumpyProgram
-from tinyir.runtime.program import Array, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
+from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
+from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
 from tinyir.runtime.trace import Kernel, Trace
 from tinyir.target import Target, get_target
@@ -81,7 +81,7 @@ class NumpyTrainer(Trainer):
 
     def __init__(self, files: Mapping[str, str | bytes] | Path) -> None:
         program = NumpyProgram(files)
-        self._functions = program.functions
+        self._program, self._functions = program, program.functions
         if "train_step" not in self._functions:
             raise ProgramError(f"`{program.name}` does not train", help="compile it with training options")
         self._inputs = program.inputs
@@ -92,14 +92,16 @@ class NumpyTrainer(Trainer):
         self._fields = _fields(self._names, self._values)
         self._identity = identity(program.state_sha256, [(f.name, f.dtype, f.shape) for f in self._fields])
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: StatementObserver | None = None) -> StepResult:
+        """As of `Trainer`; `observe` is given the result of every statement."""
         if self._classes is not None and not 0 <= int(target) < self._classes:
             return StepResult(LABEL_STATUS, math.nan)
         if not np.isfinite(np.float32(lr)):
             return StepResult(RATE_STATUS, math.nan)
         given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
+        function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
-            loss, *new = self._functions["train_step"](x, given, np.asarray(lr, np.float32), *self._values)
+            loss, *new = function(x, given, np.asarray(lr, np.float32), *self._values)
         if not np.isfinite(loss):
             return StepResult(LOSS_STATUS, float(loss))
         self._values = new
@@ -218,13 +220,14 @@ class HostTrainer(_CTrainer):
             path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
             return HostTrainer(info, ctypes.CDLL(str(path)))
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: Observer | None = None) -> StepResult:
+        """As of `Trainer`; `observe` sees the arena after each op."""
         arrays, labels = self._bound(x, target)
         loss = ctypes.c_float(math.nan)
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-        status = self._call(
-            self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss)
-        )
+        args = (*pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss))
+        with after_op(self._library, observe and self._shown_to(observe)):
+            status = self._call(self.training.step, *args)
         return StepResult(status, loss.value)
 
     def run(self, x: Array) -> Array:
@@ -234,6 +237,9 @@ class HostTrainer(_CTrainer):
         status = self._call(self.info.entry, ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data))
         self._check(status)
         return out
+
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        return lambda index: observe(index, self._arena.bytes.copy())
 
     def _call(self, function: str, *args: object) -> int:
         head = (ctypes.c_void_p(self._arena.address), ctypes.c_void_p(self._params.address))
@@ -290,8 +296,11 @@ class M7Trainer(_CTrainer):
             path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
             return M7Trainer(info, target, Elf.read(path))
 
-    def step(self, x: Array, target: int | Array, lr: float, *, count: bool = False) -> StepResult:
-        """As of `Trainer`; with `count` the result has the trace of what was executed."""
+    def step(
+        self, x: Array, target: int | Array, lr: float, *, count: bool = False, observe: Observer | None = None
+    ) -> StepResult:
+        """As of `Trainer`; with `count` the result has the trace of what was executed, and `observe` sees the arena
+        after each op."""
         arrays, labels = self._bound(x, target)
         buffers = [Buffer(f"input `{t.name}`", t.bytes, False) for t in self.training.inputs]
         *addresses, at_loss = self._emulator.map_buffers([*buffers, Buffer("loss", 4, True)])
@@ -299,7 +308,10 @@ class M7Trainer(_CTrainer):
             self._emulator.write(address, array.tobytes())
         self._emulator.write(at_loss, np.float32(math.nan).tobytes())
         args = [self._arena, self._params, *addresses, *(label & 0xFFFFFFFF for label in labels), at_loss]
-        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit)
+        shown = observe and self._shown_to(observe)
+        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit, observer=shown)
+        if shown and status == 0:
+            shown(len(self.training.ops) - 1)
         loss = float(np.frombuffer(self._emulator.read(at_loss, 4), np.float32)[0])
         trace = self._emulator.tracer.trace() if count else None
         return StepResult(status, loss, self._emulator.stack_used, trace)
@@ -311,6 +323,10 @@ class M7Trainer(_CTrainer):
         self._emulator.write(at_x, np.ascontiguousarray(x).tobytes())
         self._check(self._emulator.call(self.info.entry, self._arena, self._params, at_x, at_y, limit=self._limit))
         return np.frombuffer(self._emulator.read(at_y, tensor.bytes), tensor.dtype).reshape(tensor.shape)
+
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        size = self.info.arena_bytes
+        return lambda index: observe(index, np.frombuffer(self._emulator.read(self._arena, size), np.uint8))
 
     @property
     def _limit(self) -> int:

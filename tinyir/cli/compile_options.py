@@ -44,8 +44,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
-        "--against",
-        dest="train_target",
+        "--train-target",
         choices=get_args(TargetName),
         default=Training.target,
         help="what the output is compared with: a class number, or a tensor",
