@@ -76,9 +76,12 @@ class Report:
 class Executor(Protocol):
     """A trainer that can be looked at. `kinds` says of each tensor which op makes it."""
 
-    name: str
-    trainer: Trainer
-    kinds: dict[str, str]
+    @property
+    def name(self) -> str: ...
+    @property
+    def trainer(self) -> Trainer: ...
+    @property
+    def kinds(self) -> dict[str, str]: ...
 
     def observe(self, x: Array, target: int | Array, lr: float) -> Tensors:
         """Make a step; the tensors that it leaves behind."""
@@ -118,9 +121,8 @@ def verify_training(
                 for executor in pair:
                     executor.trainer.set_params(before)
                 seen = [executor.observe(given.x[i], given.target(i), lr) for executor in pair]
-                found = _first_difference(step + 1, pair, seen) or _difference(
-                    step + 1, pair, results[0], result, lambda name: _what(name, results[0])
-                )
+                found = _first_difference(step + 1, pair, seen)
+                found = found or _difference(step + 1, pair, results[0], result, _what)
                 assert found is not None
                 report.divergences.append(found)
         if report.divergences:
@@ -129,7 +131,7 @@ def verify_training(
     return report
 
 
-def _what(name: str, results: Tensors) -> str:
+def _what(name: str) -> str:
     return f"the {name}" if name in ("status", "loss") else f"the new value of parameter `{name}`"
 
 
