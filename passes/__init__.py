@@ -13,6 +13,7 @@ BUILTIN = (
     "strip-io",
     "legalize-quant",
     "build-backward",
+    "prune-backward",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",

@@ -1,6 +1,6 @@
 """Every stage from model to files, by name, in order. The only file that knows them all.
 
-load      .tflite or IR text            -> graph IR
+load      .tflite, .npz or IR text      -> graph IR
 passes    graph IR                      -> kernels, scheduled, with a memory plan
 emit      planned module, or graph      -> {path: text}
 measure   C files, a cross compiler     -> bytes of code, constants and stack
@@ -20,10 +20,12 @@ from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
 from tinyir.passes.build_backward import OptimizerName, TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.options import value_text
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
 
@@ -34,20 +36,33 @@ GRAPH_PASSES = (
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
-SELECT_PASSES = "select-params,stamp-params"
-BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
+SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
+BACKWARD_PASSES = (
+    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
+    "prune-backward"
+)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser.
-    With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser; for
+    parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
+    (quantisation-aware scaling); and the file that says which parameters are trained (`tinyir/train_plan.py`; by
+    default all). With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    rounding: Rounding = "stochastic"
+    qas: bool = True
+    plan: Path | None = None
     classes: int | None = None
     classifier_seed: int = 0
+
+    def words(self) -> dict[str, str]:
+        """The fields as pass options."""
+        plan = "none" if self.plan is None else json.dumps(str(self.plan))
+        return {name: value_text(value) for name, value in vars(self).items()} | {"plan": plan}
 
 
 @dataclass(frozen=True)
@@ -88,9 +103,10 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
+            said = self.train.words()
+            parts = [SELECT_PASSES.format(**said), *parts, BACKWARD_PASSES.format(**said)]
             if self.train.classes is not None:
-                parts.insert(0, CLASSIFIER_PASSES.format(**vars(self.train)))
+                parts.insert(0, CLASSIFIER_PASSES.format(**said))
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"

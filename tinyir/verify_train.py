@@ -22,7 +22,6 @@ from tinyir.ir.clone import clone_module
 from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.ops.func import Const, LoopCall
 from tinyir.ir.training import STEP, TARGET, entries, updated_outputs
-from tinyir.passes.build_backward import BuildBackward
 from tinyir.passes.manager import PassManager
 from tinyir.pipeline import Options, emit, write_files
 from tinyir.runtime.program import StoredTensor
@@ -180,11 +179,10 @@ def random_examples(func: Func, count: int = 16) -> Examples:
 def compile_named(module: Module, options: Options) -> Module:
     """`module` after all passes, with the same names for the values of a step whatever the backend."""
     twin = clone_module(module)
+    if options.passes is not None:
+        raise UsageError("executors can be compared for the default pipeline only", help="leave --passes out")
     passes = options.pipeline()
-    backward = [i for i, one in enumerate(passes) if isinstance(one, BuildBackward)]
-    if not backward:
-        raise UsageError("the pipeline does not build a backward graph", help="leave --passes out")
-    named = min(backward[-1] + 2, len(passes))
+    named = len(replace(options, backend="numpy").pipeline())
     PassManager(passes[:named]).run(twin)
     for func in entries(twin):
         _name_values(func)

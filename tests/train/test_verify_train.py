@@ -78,7 +78,7 @@ def test_options_without_training_are_refused() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     model = tmp_path / "mlp.tir"
     model.write_text(str(NET))
-    words = ["verify", str(model), "--train", "--steps", "3", "--on", "numpy,host"]
+    words = ["verify", str(model), "--train", "all", "--steps", "3", "--on", "numpy,host"]
     assert main(words) == 0
     assert capsys.readouterr().out == (
         "OK: the loss and 193 parameters are equal bit for bit after each of 3 steps, on numpy, host\n"

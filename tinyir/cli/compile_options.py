@@ -41,7 +41,11 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add `--train` and what goes with it."""
     group = parser.add_argument_group("training")
-    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument(
+        "--train",
+        metavar="PLAN",
+        help="let the program train what this file says (`tinyir train-plan` makes one), or `all` weights and biases",
+    )
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
         "--train-target",
@@ -57,10 +61,16 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
 
 def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
-    if not args.train:
+    if args.train is None:
         return None
-    more = {"classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
-    return Training(args.loss, args.train_target, args.optimizer, **more)
+    return Training(
+        args.loss,
+        args.train_target,
+        args.optimizer,
+        plan=None if args.train == "all" else Path(args.train),
+        classes=args.classes,
+        classifier_seed=getattr(args, "seed", 0),
+    )
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well; - prints nothing else")
     add_training_options(parser)
     add_compile_options(parser)
+    parser.add_argument("--plan", dest="train", metavar="PLAN", help="the same as --train")
     parser.set_defaults(train="all")
 
 

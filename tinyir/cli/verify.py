@@ -27,7 +27,7 @@ from tinyir.verify_train import compile_named, verify_training
 
 EXAMPLE = """  tinyir verify person.tflite
   tinyir verify person.tflite --inputs photos.npz --against litert --numerics litert
-  tinyir verify mlp.tir --train --steps 50"""
+  tinyir verify mlp.tir --train all --steps 50"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def _executors(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.train:
+    if args.train is not None:
         return _verify_training(args)
     options = options_from(args, measure=False)
     samples = _samples(args.inputs, args.model) if args.inputs else None

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
-from tinyir.ir.ops.expand import folded_bias, quant_of, requantize, require_multipliers, storage, weights_of
+from tinyir.ir.ops.expand import contraction_operands, quant_of, requantize, require_multipliers, storage
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
 from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
 from tinyir.ir.quant import contraction_multipliers
@@ -100,23 +98,11 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
     if op.x.type.quant is None:
         return None
     x, w = quant_of(op, op.x), quant_of(op, op.w)
-    weights = weights_of(op, op.w)
-    by_channel = np.moveaxis(weights, op.w.type.axis("O"), 0)
+    weights, bias = contraction_operands(b, op, x.zero_point)
     acc = b.add(
-        integer_op(
-            storage(b, op.x),
-            b.const(weights, op.w.name, layout=op.w.type.layout),
-            b.const(folded_bias(op, by_channel, op.bias, x.zero_point), _name(op.bias), layout="C"),
-            **op.attrs,
-            pad_value=x.zero_point,
-            name=op.y.name,
-        )
+        integer_op(storage(b, op.x), weights, bias, **op.attrs, pad_value=x.zero_point, name=op.y.name),
     )
     return requantize(b, op, acc, contraction_multipliers(x, w, quant_of(op, op.y)), layout="C")
-
-
-def _name(value: Value | None) -> str:
-    return value.name if value is not None else ""
 
 
 def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
@@ -134,7 +120,7 @@ def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
 
 @define_op("nn.dense", Trait.PURE, Trait.CONTRACTION)
 class Dense(Op):
-    """y[n,o] = bias[o] + sum over i of x[n,i] * w[o,i].
+    """y[n,o] = bias[o] + sum over i of x[n,first_channel+i] * w[o,i], first_channel being 0 where w meets all of x.
 
     TFLite Micro requantises with double rounding, LiteRT's reference kernel with single rounding
     (`reference/integer_ops/fully_connected.h`); the numerics of the compilation choose.
@@ -143,10 +129,16 @@ class Dense(Op):
     x: Value = operand("[n, i]")
     w: Value = operand("[o, i]")
     bias: Value | None = operand("[o]", optional=True)
+    first_channel: int = attr("the first column of x that w meets; -1 if it meets all", default=-1)
     y: Value = result("[n, o]")
 
     def infer(self) -> TensorType:
-        return dense_result(self, self.x.type, self.w.type, self.x.type.elem)
+        x, first, depth = self.x.type, self.first_channel, self.w.type.shape[-1]
+        if first != -1 and len(x.shape) == 2:
+            inside = 0 <= first <= x.shape[1] - depth
+            self.require(inside, f"reads columns {first}..{first + depth - 1} of {x.shape[1]}")
+            x = x.with_shape((x.shape[0], depth))
+        return dense_result(self, x, self.w.type, self.x.type.elem)
 
     def verify(self) -> None:
         _verify_kinds(self)
@@ -154,10 +146,12 @@ class Dense(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(not w.per_axis or set(w.zero_points) == {0}, "needs per-channel weights with the zero point 0")
             self.require(w.axis in (None, 0), "needs one weight scale, or one per row")
+            self.require(self.first_channel == -1, "reads all columns of a quantised x")
             require_multipliers(self, contraction_multipliers(x, w, y))
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense_float)
+        first = self.first_channel
+        return Reference(semantics.dense_float, {} if first == -1 else {"first_channel": first})
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements
@@ -166,15 +160,7 @@ class Dense(Op):
         if self.x.type.quant is None:
             return None
         x, w = quant_of(self, self.x), quant_of(self, self.w)
-        weights = weights_of(self, self.w)
-        bias = folded_bias(self, weights, self.bias, x.zero_point)
-        acc = b.add(
-            IntDense(
-                storage(b, self.x),
-                b.const(weights, self.w.name),
-                b.const(bias, _name(self.bias)),
-                name=self.y.name,
-            )
-        )
+        weights, bias = contraction_operands(b, self, x.zero_point)
+        acc = b.add(IntDense(storage(b, self.x), weights, bias, name=self.y.name))
         rounding = "single" if b.numerics == "litert" else "double"
         return requantize(b, self, acc, contraction_multipliers(x, w, quant_of(self, self.y)), rounding)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinyir.ir.core import Op, Value
+from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
-from tinyir.loops.ir import Bin, Body, Cast, Cond, Expr, Local, Set, Stmt, Ty, Var
+from tinyir.loops.ir import F32, I32, Bin, Body, Cast, Cond, Const, Expr, Local, Set, Stmt, Ty, Var
 from tinyir.loops.lower.context import Lowering, Point, by_letter, const_of, nest, ordered
 
 Finish = Callable[[Point, Expr], Body]
@@ -17,6 +18,11 @@ Finish = Callable[[Point, Expr], Body]
 def widened(expr: Expr, ty: Ty) -> Expr:
     """`expr` in the accumulator's type."""
     return expr if expr.ty == ty else Cast(expr, ty)
+
+
+def centred(x: Expr, zero_point: int) -> Expr:
+    """x - zero_point in f32."""
+    return widened(Bin("-", widened(x, I32), Const(zero_point)) if zero_point else x, F32)
 
 
 def accumulate(low: Lowering, init: Expr, loops: list[tuple[str, int]], term: Expr) -> tuple[Body, Local]:
@@ -48,7 +54,7 @@ def lower_conv(low: Lowering, op: Op, finish: Finish) -> Body:
     taps, tap_loops = _tap_loops(low, w, depthwise)
     stride, dilation, pad = op.attrs["stride"], op.attrs["dilation"], op.attrs["pad"]
     multiplier = w.type.size("O") // x.type.size("C")
-    channel = taps.get("I", Affine())
+    channel = taps.get("I", Affine()) + max(op.attrs.get("first_channel", 0), 0)
     if depthwise:
         channel, loops, out, point = _input_channel(low, y, loops, point, multiplier)
     index = {
@@ -108,13 +114,14 @@ def _with_bias(
 
 
 def lower_dense(low: Lowering, op: Op, finish: Finish) -> Body:
-    """y[n, o] = bias[o] + sum over i of x[n, i] * w[o, i]."""
+    """y[n, o] = bias[o] + sum over i of x[n, first_channel + i] * w[o, i]."""
     x, w, y = op.operands[0], op.operands[1], op.result
     row, row_loop = low.axis("n", y.type.shape[0])
     out, out_loop = low.axis("o", y.type.shape[1])
-    tap, tap_loop = low.axis("i", x.type.shape[1])
+    tap, tap_loop = low.axis("i", w.type.shape[1])
+    column = tap + max(op.attrs.get("first_channel", 0), 0)
     acc_ty = Ty(DType.F32 if y.type.elem is DType.F32 else DType.I32)
-    term = Bin("*", widened(low.load(x, (row, tap)), acc_ty), widened(low.load(w, (out, tap)), acc_ty))
+    term = Bin("*", widened(low.load(x, (row, column)), acc_ty), widened(low.load(w, (out, tap)), acc_ty))
     body, result = _with_bias(low, op, out, acc_ty, tap_loop, term)
     return nest([*row_loop, *out_loop], (*body, *finish((row, out), result)))
 
@@ -124,7 +131,7 @@ def lower_dense_input(low: Lowering, op: Op, finish: Finish) -> Body:
     g, w = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("o", w.type.shape[0])
-    term = Bin("*", low.load(g, (point[0], tap)), low.load(w, (tap, point[1])))
+    term = Bin("*", low.load(g, (point[0], tap)), widened(low.load(w, (tap, point[1])), F32))
     body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
 
@@ -134,9 +141,23 @@ def lower_dense_weight(low: Lowering, op: Op, finish: Finish) -> Body:
     g, x = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("n", g.type.shape[0])
-    term = Bin("*", low.load(g, (tap, point[0])), low.load(x, (tap, point[1])))
+    term = Bin("*", low.load(g, (tap, point[0])), centred(low.load(x, (tap, point[1])), op.attrs["zero_point"]))
     body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
+
+
+def lower_fold_zero_point(low: Lowering, op: Op, finish: Finish) -> Body:
+    """y[o] = bias[o] - zero_point * (sum of the weights of o)."""
+    assert isinstance(op, FoldZeroPoint)
+    axis = output_axis(op.w.type)
+    out, out_loop = low.axis("o", op.type.shape[0])
+    index, taps = low.space(op.w.type, "k")
+    at = tuple(out if i == axis else tap for i, tap in enumerate(index))
+    own = [loop for loop in taps if loop[0] not in index[axis].vars]
+    body, acc = accumulate(low, const_of(0, I32), own, widened(low.load(op.w, at), I32))
+    folded = Bin("*", acc, const_of(-op.zero_point, I32))
+    total = folded if op.bias is None else Bin("+", low.load(op.bias, (out,)), folded)
+    return nest(out_loop, (*body, *finish((out,), total)))
 
 
 def bind(acc: Expr, hint: str, low: Lowering) -> tuple[list[Stmt], Expr]:
