@@ -90,7 +90,8 @@ def test_a_head_is_trained_behind_an_int8_model(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=images[:120], y=labels[:120], x_test=images[120:], y_test=labels[120:])
     words = ["train", str(DIGITS / "digits.tflite"), "--data", str(tmp_path / "d.npz"), "--classes", "2"]
     (tmp_path / "head.toml").write_text("version = 1\n")
-    words += ["--plan", str(tmp_path / "head.toml"), "--steps", "120", "--lr", "0.02", "--eval-every", "60", "--json", str(tmp_path / "f.json")]
+    words += ["--plan", str(tmp_path / "head.toml")]
+    words += ["--steps", "120", "--lr", "0.02", "--eval-every", "60", "--json", str(tmp_path / "f.json")]
     assert main(words) == 0
     first, *_, last = json.loads((tmp_path / "f.json").read_text())["measurements"]
     assert first["accuracy"] < 0.7 and last["accuracy"] > 0.9

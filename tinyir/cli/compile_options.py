@@ -63,14 +63,9 @@ def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
     if args.train is None:
         return None
-    return Training(
-        args.loss,
-        args.train_target,
-        args.optimizer,
-        plan=None if args.train == "all" else Path(args.train),
-        classes=args.classes,
-        classifier_seed=getattr(args, "seed", 0),
-    )
+    plan = None if args.train == "all" else Path(args.train)
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
+    return Training(args.loss, args.train_target, args.optimizer, **more)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
