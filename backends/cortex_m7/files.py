@@ -14,7 +14,7 @@ from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import float_literal
 from tinyir.backends.cortex_m7.program import Entry, Port, Program, Step
 from tinyir.backends.cortex_m7.source import ALIGNED, accessors, parameters
-from tinyir.backends.cortex_m7.training import STATUSES, declare_params, training_report
+from tinyir.backends.cortex_m7.training import STATUSES, declare_params, declare_seed, training_report
 from tinyir.ir.training import INIT, STEP
 from tinyir.ir.types import DType, dtype_of
 
@@ -64,6 +64,7 @@ def header_text(program: Program) -> str:
         c.comment(_entry_doc(entry))
         c.line(f"int {entry.name}({parameters(program, entry)});")
     if program.params:
+        declare_seed(program, c)
         declare_checkpoint(program, c)
     c.line()
     c.line("#ifdef __cplusplus")
