@@ -31,6 +31,11 @@ from tinyir.loops.lower.contraction import (
 )
 from tinyir.loops.lower.elementwise import element
 from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
+from tinyir.loops.lower.grad_window import (
+    lower_max_pool_gradient,
+    lower_resize_nearest_gradient,
+    lower_window_sum,
+)
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
@@ -65,6 +70,9 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "grad.conv2d_weight": lower_conv_weight,
     "grad.depthwise_input": lower_conv_input,
     "grad.depthwise_weight": lower_conv_weight,
+    "grad.max_pool": lower_max_pool_gradient,
+    "grad.window_sum": lower_window_sum,
+    "grad.resize_nearest": lower_resize_nearest_gradient,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,
