@@ -5,12 +5,16 @@ line in `BUILTIN`, and a test file.
 """
 
 BUILTIN = (
+    "replace-classifier",
     "select-params",
+    "stamp-params",
     "canonicalize",
     "fold-pad",
     "strip-io",
     "legalize-quant",
     "build-backward",
+    "prune-backward",
+    "bit-masks",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",

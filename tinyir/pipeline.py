@@ -1,6 +1,6 @@
 """Every stage from model to files, by name, in order. The only file that knows them all.
 
-load      .tflite or IR text            -> graph IR
+load      .tflite, .npz or IR text      -> graph IR
 passes    graph IR                      -> kernels, scheduled, with a memory plan
 emit      planned module, or graph      -> {path: text}
 measure   C files, a cross compiler     -> bytes of code, constants and stack
@@ -36,15 +36,17 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params"
-BACKWARD_PASSES = "build-backward{{{options}}},canonicalize"
+SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
+BACKWARD_PASSES = "build-backward{{{options}}},canonicalize,prune-backward,bit-masks"
 
 
 @dataclass(frozen=True)
 class Training:
     """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser and
     its numbers (`passes/optimizers.py`); for parameters that are integers the rounding of their updates, and whether
-    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`)."""
+    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`); and the file that says
+    which parameters are trained (`tinyir/train_plan.py`; by default all). With `classes` the model gets a new float
+    classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
@@ -58,10 +60,26 @@ class Training:
     accumulate: int = Hyper.accumulate
     rounding: Rounding = "stochastic"
     qas: bool = True
+    plan: Path | None = None
+    classes: int | None = None
+    classifier_seed: int = 0
 
-    def backward_options(self) -> str:
-        """The options of `build-backward`, as text."""
-        return ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items())
+    def new_classifier(self) -> list[str]:
+        """The pass that replaces the classifier, as text, if one does."""
+        if self.classes is None:
+            return []
+        return [f"replace-classifier{{classes={self.classes},seed={self.classifier_seed}}}"]
+
+    def selection(self) -> list[str]:
+        """The passes that make the model one that can be trained, as text."""
+        plan = "none" if self.plan is None else json.dumps(str(self.plan))
+        return [*self.new_classifier(), SELECT_PASSES.format(plan=plan)]
+
+    def backward(self) -> str:
+        """The passes that make a step of it, as text."""
+        ahead = ("plan", "classes", "classifier_seed")
+        options = ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items() if name not in ahead)
+        return BACKWARD_PASSES.format(options=options)
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,7 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(options=self.train.backward_options())]
+            parts = [*self.train.selection(), *parts, self.train.backward()]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"
@@ -141,9 +159,9 @@ def compile_module(
     progress("running passes")
     manager(options.pipeline()).run(module)
     progress("printing")
+    files = emit(module, options)
     if options.backend == "numpy":
-        return _emit_numpy(module)
-    files = _emit_c(module, target, options)
+        return Result(module, files, {})
     report = json.loads(files["report.json"])
     notes: tuple[str, ...] = ()
     if options.measure and not target.is_host:
@@ -154,16 +172,15 @@ def compile_module(
     return Result(module, files, report, notes)
 
 
-def _emit_numpy(module: Module) -> Result:
-    from tinyir.backends.numpy_ref import NumpyBackend
+def emit(module: Module, options: Options) -> Files:
+    """The files of a program whose passes have run, printed by the backend that `options` name."""
+    if options.backend == "numpy":
+        from tinyir.backends.numpy_ref import NumpyBackend
 
-    return Result(module, NumpyBackend().emit(module), {})
-
-
-def _emit_c(module: Module, target: Target, options: Options) -> Files:
+        return NumpyBackend().emit(module)
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    return CortexM7Backend(target=target.name, opt=options.c_level).emit(module)
+    return CortexM7Backend(target=get_target(options.target).name, opt=options.c_level).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:

@@ -43,11 +43,14 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add `--train` and what goes with it."""
     group = parser.add_argument_group("training")
-    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument(
+        "--train",
+        metavar="PLAN",
+        help="let the program train what this file says (`tinyir train-plan` makes one), or `all` weights and biases",
+    )
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
-        "--against",
-        dest="train_target",
+        "--train-target",
         choices=get_args(TargetName),
         default=Training.target,
         help="what the output is compared with: a class number, or a tensor",
@@ -60,12 +63,22 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--beta2", type=float, default=Hyper.beta2, help="of adam (default: 0.999)")
     group.add_argument("--epsilon", type=float, default=Hyper.epsilon, help="of adam (default: 1e-8)")
     group.add_argument("--accumulate", type=int, default=1, metavar="N", help="update with the mean of N gradients")
+    group.add_argument(
+        "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
+    )
+    group.add_argument(
+        "--classifier-seed", type=int, default=Training.classifier_seed, metavar="N", help="of its first weights"
+    )
 
 
 def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
+    if args.train is None:
+        return None
+    plan = None if args.train == "all" else Path(args.train)
     numbers = {f.name: getattr(args, f.name) for f in fields(Hyper)}
-    return Training(args.loss, args.train_target, args.optimizer, **numbers) if args.train else None
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": args.classifier_seed}
+    return Training(args.loss, args.train_target, args.optimizer, **numbers, **more)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

@@ -47,8 +47,10 @@ Contraction = IntConv2D | IntDepthwiseConv2D | IntDense
 @gradient.register
 def _(op: IntDense, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
     """dx = g w, dw = g^T (x - zero_point), dbias = sum of g over the rows"""
-    dx = b.add(DenseInput(g, op.w)) if wants[0] else None
-    dw = b.add(DenseWeight(g, op.x, zero_point=_zero_point(op))) if wants[1] else None
+    first, count = op.first_channel, op.w.type.shape[1]
+    type = op.x.type.with_elem(DType.F32)
+    dx = b.channels_back(b.add(DenseInput(g, op.w)), type, first) if wants[0] else None
+    dw = b.add(DenseWeight(g, b.channels(op.x, first, count), zero_point=_zero_point(op))) if wants[1] else None
     return [dx, dw, *_bias(op, b, g, wants)]
 
 
@@ -60,8 +62,10 @@ def _(op: IntConv2D | IntDepthwiseConv2D, b: Backward, g: Value, wants: tuple[bo
     window: dict[str, Any] = {"stride": op.stride, "pad": op.pad, "dilation": op.dilation}
     size, kernel = (x.size("H"), x.size("W")), (w.size("H"), w.size("W"))
     dx = dw = None
+    read = b.channels(op.x, op.first_channel, w.size("I")) if wants[1] and isinstance(op, IntConv2D) else op.x
     if wants[0] and isinstance(op, IntConv2D):
-        dx = b.add(Conv2DInput(g, op.w, size=size, **window, types=x))
+        part = x.with_shape(tuple(w.size("I") if letter == "C" else x.size(letter) for letter in x.layout), x.layout)
+        dx = b.channels_back(b.add(Conv2DInput(g, op.w, size=size, **window, types=part)), x, op.first_channel)
     elif wants[0]:
         dx = b.add(DepthwiseInput(g, op.w, size=size, channels=x.size("C"), **window, types=x))
     if wants[1]:
@@ -69,7 +73,7 @@ def _(op: IntConv2D | IntDepthwiseConv2D, b: Backward, g: Value, wants: tuple[bo
         reads_zero = op.pad_value == zero_point or op.pad == ((0, 0), (0, 0))
         op.require(reads_zero, f"pads with {op.pad_value}, and its input has the zero point {zero_point}")
         weight = Conv2DWeight if isinstance(op, IntConv2D) else DepthwiseWeight
-        dw = b.add(weight(g, op.x, kernel=kernel, zero_point=zero_point, **window, types=w))
+        dw = b.add(weight(g, read, kernel=kernel, zero_point=zero_point, **window, types=w))
     return [dx, dw, *_bias(op, b, g, wants)]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.nn_window import Sum
-from tinyir.ir.ops.tensor import Broadcast, Reshape
+from tinyir.ir.ops.tensor import Broadcast, Pad, Reshape, Slice
 from tinyir.ir.shapes import broadcast_axes
 from tinyir.ir.types import TensorType
 
@@ -42,6 +42,27 @@ class Backward(Builder):
     def broadcast(self, g: Value, type: TensorType) -> Value:
         """`g` repeated to the shape of `type`."""
         return g if g.type.shape == type.shape else self.add(Broadcast(g, shape=type.shape, types=type))
+
+    def channels(self, x: Value, first: int, count: int) -> Value:
+        """`count` channels of `x` (columns of a matrix) from `first` on; -1 stands for all."""
+        shape, axis = x.type.shape, _channel_axis(x.type)
+        if first == -1:
+            return x
+        begin = tuple(first if i == axis else 0 for i in range(len(shape)))
+        size = tuple(count if i == axis else n for i, n in enumerate(shape))
+        return self.add(Slice(x, begin=begin, size=size, stride=(1,) * len(shape)))
+
+    def channels_back(self, g: Value, type: TensorType, first: int) -> Value:
+        """The gradient `g` of what `channels` took of a value of `type`, with zeros for the rest."""
+        axis = _channel_axis(type)
+        first = max(first, 0)
+        rest = type.shape[axis] - first - g.type.shape[axis]
+        pads = tuple((first, rest) if i == axis else (0, 0) for i in range(len(type.shape)))
+        return self.add(Pad(g, pads=pads, types=type)) if first or rest else g
+
+
+def _channel_axis(type: TensorType) -> int:
+    return type.axis("C") if type.layout else 1
 
 
 @singledispatch
