@@ -200,6 +200,23 @@ static inline float tinyir_matchf(int32_t a, int32_t b, float g)
     return a == b ? g : 0.0f;
 }
 
+static inline float tinyir_sqrtf(float x)
+{
+    return __builtin_sqrtf(x);
+}
+
+/* turn + 1, or 0 behind the last of `count` turns. */
+static inline int32_t tinyir_next_turn(int32_t turn, int32_t count)
+{
+    return turn < count && turn + 1 < count ? turn + 1 : 0;
+}
+
+/* a where the turn is `at`, else b. */
+static inline float tinyir_turnf(int32_t turn, int32_t at, float a, float b)
+{
+    return turn == at ? a : b;
+}
+
 /* The gradient g of leaky ReLU at x. */
 static inline float tinyir_leaky_slopef(float g, float x, float alpha)
 {

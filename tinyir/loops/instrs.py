@@ -181,3 +181,6 @@ PICKF = _instr("pickf", (F32, F32, I32, I32), I32, lambda a, b, yes, no: yes if 
 MATCHF = _instr("matchf", (I32, I32, F32), F32, lambda a, b, g: g if a == b else np.float32(0))
 LEAKY_SLOPEF = _instr("leaky_slopef", (F32, F32, F32), F32, lambda g, x, alpha: g if x > 0 else alpha * g)
 HARD_SWISH_SLOPEF = _instr("hard_swish_slopef", (F32, F32), F32, _hard_swish_slope)
+SQRTF = _instr("sqrtf", (F32,), F32, _float1(np.sqrt))
+NEXT_TURN = _instr("next_turn", (I32, I32), I32, lambda turn, count: turn + 1 if turn + 1 < count else 0)
+TURNF = _instr("turnf", (I32, I32, F32, F32), F32, lambda turn, at, a, b: a if turn == at else b)

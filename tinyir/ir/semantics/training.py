@@ -51,3 +51,13 @@ def one_hot(label: Array, *, classes: int) -> Array:
 def sgd(param: Array, grad: Array, lr: Array) -> Array:
     """param - lr * grad."""
     return np.asarray(param - lr * grad)
+
+
+def next_turn(turn: Array, *, count: int) -> Array:
+    """turn + 1, or 0 from count on."""
+    return np.where(turn < count - 1, turn + 1, 0).astype(np.int32)
+
+
+def turn(turn: Array, a: Array, b: Array, *, at: int) -> Array:
+    """a where the turn is `at`, else b."""
+    return np.where(turn == at, a, b)
