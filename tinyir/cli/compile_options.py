@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import LEVELS
 from tinyir.passes.build_backward import TargetName
 from tinyir.passes.losses import LossName
@@ -64,6 +65,10 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--epsilon", type=float, default=Hyper.epsilon, help="of adam (default: 1e-8)")
     group.add_argument("--accumulate", type=int, default=1, metavar="N", help="update with the mean of N gradients")
     group.add_argument(
+        "--rounding", choices=get_args(Rounding), default=Training.rounding, help="of updates of int8 weights"
+    )
+    group.add_argument("--no-qas", action="store_true", help="steps of int8 weights without quantisation-aware scaling")
+    group.add_argument(
         "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
     )
     group.add_argument(
@@ -75,10 +80,11 @@ def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
     if args.train is None:
         return None
-    plan = None if args.train == "all" else Path(args.train)
-    numbers = {f.name: getattr(args, f.name) for f in fields(Hyper)}
-    more = {"plan": plan, "classes": args.classes, "classifier_seed": args.classifier_seed}
-    return Training(args.loss, args.train_target, args.optimizer, **numbers, **more)
+    more: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(Hyper)}
+    more |= {"plan": None if args.train == "all" else Path(args.train)}
+    more |= {"rounding": args.rounding, "qas": not args.no_qas}
+    more |= {"classes": args.classes, "classifier_seed": args.classifier_seed}
+    return Training(args.loss, args.train_target, args.optimizer, **more)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
