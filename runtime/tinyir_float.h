@@ -148,4 +148,33 @@ static inline float tinyir_equalf(int32_t a, int32_t b)
     return a == b ? 1.0f : 0.0f;
 }
 
+/* x without its fraction, saturated; 0 for NaN. */
+static inline int32_t tinyir_trunci(float x)
+{
+    if (!(x > -2147483648.0f)) {
+        return x != x ? 0 : INT32_MIN;
+    }
+    return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
+}
+
+/* The largest integer not above x, saturated; 0 for NaN. */
+static inline int32_t tinyir_floori(float x)
+{
+    const int32_t whole = tinyir_trunci(x);
+    return whole - (whole > INT32_MIN && x < (float)whole);
+}
+
+/* The float a + x without its fraction; a where x is NaN. */
+static inline int32_t tinyir_truncated_sum(int32_t a, float x)
+{
+    return x != x ? a : tinyir_trunci((float)a + x);
+}
+
+/* a + b, limited to lo..hi. */
+static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int32_t hi)
+{
+    const int64_t sum = (int64_t)a + b;
+    return sum < lo ? lo : sum > hi ? hi : (int32_t)sum;
+}
+
 #endif

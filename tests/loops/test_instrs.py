@@ -54,6 +54,24 @@ def round_away(x: Any) -> int:
     return min(max(nearest(*float(x).as_integer_ratio()), INT32_MIN), INT32_MAX)
 
 
+def limited(x: Any, whole: Callable[[Any], int]) -> int:
+    """`whole` of a float, within int32; 0 for NaN."""
+    if math.isnan(x):
+        return 0
+    if math.isinf(x):
+        return INT32_MAX if x > 0 else INT32_MIN
+    return min(max(whole(Fraction(float(x))), INT32_MIN), INT32_MAX)
+
+
+def random_word(seed: int, step: int, salt: int, index: int) -> int:
+    """MurmurHash3's fmix32 of what tells one word from the others."""
+    h = (seed + 0x9E3779B9 * (step + 1)) % 2**32 ^ salt * 0x85EBCA6B % 2**32
+    h = (h + index * 0xC2B2AE35) % 2**32
+    h = (h ^ h // 2**16) * 0x85EBCA6B % 2**32
+    h = (h ^ h // 2**13) * 0xC2B2AE35 % 2**32
+    return wrap(h ^ h // 2**16)
+
+
 def leading_zeros(x: int) -> int:
     return f"{x:032b}".index("1")
 
@@ -84,6 +102,12 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "maxf": lambda a, b: b if a < b else a,
     "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
     "equalf": lambda a, b: float(a - b == 0),
+    "random": random_word,
+    "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
+    "floori": lambda x: limited(x, math.floor),
+    "trunci": lambda x: limited(x, math.trunc),
+    "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
+    "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
 }
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -128,6 +152,7 @@ RANGES: dict[str, list[tuple[int, int]]] = {
     "div": [ANY, (1, INT32_MAX)],
     "softmax_scale": [(1, INT32_MAX)],
     "softmax_shift": [(1, INT32_MAX)],
+    "saturated_sum": [ANY, ANY, (INT32_MIN, 0), (0, INT32_MAX)],
 }
 """What integers an instruction is given, where not any of its type."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyir.ir.semantics import fixedpoint, gemmlowp, transcendental
+from tinyir.ir.semantics import fixedpoint, gemmlowp, random_words, transcendental
 from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
 
 
@@ -88,6 +88,33 @@ def _float2(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda a, b: np.float32(function(a, b))
 
 
+def _random(seed: int, step: int, salt: int, index: int) -> int:
+    return int(random_words.words(seed, step, salt, np.array([index & 0xFFFFFFFF], np.uint32))[0])
+
+
+def _toward_minus_infinity(x: Any) -> int:
+    """The largest integer not above x, saturated to int32; 0 for NaN."""
+    return 0 if np.isnan(x) else int(np.floor(min(max(float(x), -(2.0**31)), 2.0**31 - 1)))
+
+
+def _toward_zero(x: Any) -> int:
+    """x without its fraction, saturated to int32; 0 for NaN."""
+    return 0 if np.isnan(x) else int(min(max(float(x), -(2.0**31)), 2.0**31 - 1))
+
+
+def _unit(word: int) -> Any:
+    """A number between 0 and 1, neither included: the upper 23 bits and a half, over 2^23."""
+    return np.float32(((word & 0xFFFFFFFF) >> 8 | 1) * 2.0**-24)
+
+
+def _saturated_sum(a: int, b: int, lo: int, hi: int) -> int:
+    return min(max(a + b, lo), hi)
+
+
+def _truncated_sum(a: int, x: Any) -> int:
+    return a if np.isnan(x) else _toward_zero(np.float32(a) + x)
+
+
 def _instr(
     name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any], immediates: tuple[int, ...] = ()
 ) -> Instr:
@@ -136,3 +163,9 @@ MINF = _instr("minf", (F32, F32), F32, _float2(lambda a, b: b if a > b else a))
 MAXF = _instr("maxf", (F32, F32), F32, _float2(lambda a, b: b if a < b else a))
 INSIDEF = _instr("insidef", (F32, F32, F32, F32), F32, lambda g, y, lo, hi: g if lo < y < hi else np.float32(0))
 EQUALF = _instr("equalf", (I32, I32), F32, lambda a, b: np.float32(a == b))
+RANDOM = _instr("random", (I32, I32, I32, I32), I32, _random)
+UNITF = _instr("unitf", (I32,), F32, _unit)
+FLOORI = _instr("floori", (F32,), I32, _toward_minus_infinity)
+TRUNCI = _instr("trunci", (F32,), I32, _toward_zero)
+SATURATED_SUM = _instr("saturated_sum", (I32, I32, I32, I32), I32, _saturated_sum)
+TRUNCATED_SUM = _instr("truncated_sum", (I32, F32), I32, _truncated_sum)

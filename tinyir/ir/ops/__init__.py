@@ -3,6 +3,7 @@
 from tinyir.ir.ops import (
     func,
     grad,
+    grad_conv,
     int_contraction,
     int_elementwise,
     int_window,
@@ -11,13 +12,16 @@ from tinyir.ir.ops import (
     nn_elementwise,
     nn_quantize,
     nn_window,
+    random,
     tensor,
     train,
+    train_int,
 )
 
 __all__ = [
     "func",
     "grad",
+    "grad_conv",
     "int_contraction",
     "int_elementwise",
     "int_window",
@@ -26,6 +30,8 @@ __all__ = [
     "nn_elementwise",
     "nn_quantize",
     "nn_window",
+    "random",
     "tensor",
     "train",
+    "train_int",
 ]

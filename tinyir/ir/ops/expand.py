@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.func import Const
-from tinyir.ir.ops.int_elementwise import Lookup, Requantize
+from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
+from tinyir.ir.ops.int_elementwise import Add, Lookup, Requantize
 from tinyir.ir.ops.tensor import Storage, Typed
 from tinyir.ir.quant import Multiplier
 from tinyir.ir.types import DType, QType, TensorType
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from tinyir.ir.builder import Builder
 
 INT32_MAX = 2**31 - 1
+
+MAX_TAPS = 32767
+"""How many products |x - zero_point| * |w| <= 255 * 127 an accumulator holds beside a trained bias, which an update
+keeps within +-2^30 (`train_int.LIMITS`)."""
 
 
 def constant_of(value: Value) -> npt.NDArray[Any] | None:
@@ -65,6 +70,41 @@ def folded_bias(op: Op, w: npt.NDArray[Any], bias: Value | None, zero_point: int
             help="the bias or the scales of this layer are damaged, or it sums too many products",
         )
     return np.asarray(folded.astype(np.int32))
+
+
+def contraction_operands(b: Builder, op: Op, zero_point: int) -> tuple[Value, Value | None]:
+    """The weights of a quantised layer as plain integers, and its bias with the input's `zero_point` folded in.
+
+    Where one of them is trained, and so no constant, the folding is part of the program. Raises IRError for what an
+    int32 accumulator cannot hold.
+    """
+    w, bias = op.operands[1], op.operands[2] if len(op.operands) > 2 else None
+    if constant_of(w) is None or (bias is not None and constant_of(bias) is None):
+        return _trained_operands(b, op, w, bias, zero_point)
+    weights = weights_of(op, w)
+    folded = folded_bias(op, _rows(weights, w.type), bias, zero_point)
+    layout = "C" if w.type.layout else ""
+    return b.const(weights, w.name, layout=w.type.layout), b.const(folded, bias.name if bias else "", layout=layout)
+
+
+def _rows(weights: npt.NDArray[Any], type: TensorType) -> npt.NDArray[Any]:
+    """The weights with the output channels first."""
+    return np.moveaxis(weights, output_axis(type), 0)
+
+
+def _trained_operands(b: Builder, op: Op, w: Value, bias: Value | None, zero_point: int) -> tuple[Value, Value | None]:
+    taps = w.type.elements // w.type.shape[output_axis(w.type)]
+    op.require(taps <= MAX_TAPS, f"sums {taps} products, more than a layer with a trained bias may: {MAX_TAPS}")
+    stored = bias if bias is None or (bias.type.quant is None and constant_of(bias) is None) else storage(b, bias)
+    if constant_of(w) is None:
+        op.require(set(quant_of(op, w).zero_points) == {0}, "trains weights with a zero point other than 0")
+        values = [storage(b, w)] if stored is None else [storage(b, w), stored]
+        return values[0], b.add(FoldZeroPoint(*values, zero_point=zero_point)) if zero_point else stored
+    weights = weights_of(op, w)
+    sums = _rows(weights, w.type).reshape(w.type.shape[output_axis(w.type)], -1).sum(axis=1, dtype=np.int64)
+    if zero_point and stored is not None:
+        stored = b.add(Add(stored, b.const((-zero_point * sums).astype(np.int32))))
+    return b.const(weights, w.name, layout=w.type.layout), stored
 
 
 def _constant(op: Op, value: Value, name: str) -> npt.NDArray[Any]:

@@ -81,6 +81,31 @@ class IntDense(Op):
         return self.x.type.shape[0] * self.w.type.elements
 
 
+@define_op("int.fold_zero_point", Trait.PURE, Trait.WINDOW)
+class FoldZeroPoint(Op):
+    """y[o] = bias[o] - zero_point * (sum of the weights of o): the bias of a contraction that reads an input with that
+    zero point as it is stored. For weights that are trained; those of others are folded at compile time."""
+
+    w: Value = operand("i8, axes O and others; or [o, i]")
+    bias: Value | None = operand("i32 [o]", optional=True)
+    zero_point: int = attr("of the input")
+    y: Value = result("i32 [o]")
+
+    def infer(self) -> TensorType:
+        outputs = self.w.type.shape[output_axis(self.w.type)]
+        fits = self.bias is None or self.bias.type.shape == (outputs,)
+        self.require(fits, f"needs a bias of {outputs} elements for {self.w.type}")
+        return TensorType((outputs,), DType.I32, "C" if self.w.type.layout else "")
+
+    def reference(self) -> Reference:
+        return Reference(semantics.fold_zero_point, {"zero_point": self.zero_point, "axis": output_axis(self.w.type)})
+
+
+def output_axis(w: TensorType) -> int:
+    """The axis of the output channels in the weights of a contraction."""
+    return w.axis("O") if w.layout else 0
+
+
 def dense_result(op: Op, x: TensorType, w: TensorType, elem: ElemType) -> TensorType:
     """The type of x @ w.T. Raises IRError where the shapes do not go together."""
     op.require(len(x.shape) == 2 and len(w.shape) == 2, f"needs matrices, not {x} and {w}")

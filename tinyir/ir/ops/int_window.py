@@ -93,6 +93,7 @@ class IntSoftmax(Op):
 
     x: Value = operand("i8")
     exp_table: Value = operand("i32, 256 elements")
+    scale: float = attr("what one step of x adds to the exponent; exp_table says it rounded", default=1.0)
     y: Value = result("i8, scale 1/256, zero point -128")
 
     def infer(self) -> TensorType:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
-from tinyir.ir.ops.expand import folded_bias, quant_of, requantize, require_multipliers, storage, weights_of
+from tinyir.ir.ops.expand import contraction_operands, quant_of, requantize, require_multipliers, storage
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
 from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
 from tinyir.ir.quant import contraction_multipliers
@@ -100,23 +98,11 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
     if op.x.type.quant is None:
         return None
     x, w = quant_of(op, op.x), quant_of(op, op.w)
-    weights = weights_of(op, op.w)
-    by_channel = np.moveaxis(weights, op.w.type.axis("O"), 0)
+    weights, bias = contraction_operands(b, op, x.zero_point)
     acc = b.add(
-        integer_op(
-            storage(b, op.x),
-            b.const(weights, op.w.name, layout=op.w.type.layout),
-            b.const(folded_bias(op, by_channel, op.bias, x.zero_point), _name(op.bias), layout="C"),
-            **op.attrs,
-            pad_value=x.zero_point,
-            name=op.y.name,
-        )
+        integer_op(storage(b, op.x), weights, bias, **op.attrs, pad_value=x.zero_point, name=op.y.name),
     )
     return requantize(b, op, acc, contraction_multipliers(x, w, quant_of(op, op.y)), layout="C")
-
-
-def _name(value: Value | None) -> str:
-    return value.name if value is not None else ""
 
 
 def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
@@ -166,15 +152,7 @@ class Dense(Op):
         if self.x.type.quant is None:
             return None
         x, w = quant_of(self, self.x), quant_of(self, self.w)
-        weights = weights_of(self, self.w)
-        bias = folded_bias(self, weights, self.bias, x.zero_point)
-        acc = b.add(
-            IntDense(
-                storage(b, self.x),
-                b.const(weights, self.w.name),
-                b.const(bias, _name(self.bias)),
-                name=self.y.name,
-            )
-        )
+        weights, bias = contraction_operands(b, self, x.zero_point)
+        acc = b.add(IntDense(storage(b, self.x), weights, bias, name=self.y.name))
         rounding = "single" if b.numerics == "litert" else "double"
         return requantize(b, self, acc, contraction_multipliers(x, w, quant_of(self, self.y)), rounding)

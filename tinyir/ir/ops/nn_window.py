@@ -180,7 +180,8 @@ class Softmax(Op):
         name = self.y.name
         table = b.const(exp_table(quant_of(self, self.x), self.beta), f"{name}_exp" if name else "")
         types = self.y.type.with_elem(DType.I8)
-        return typed(b, b.add(IntSoftmax(storage(b, self.x), table, types=types, name=name)), self.y.type)
+        scale = quant_of(self, self.x).scale * self.beta
+        return typed(b, b.add(IntSoftmax(storage(b, self.x), table, scale=scale, types=types, name=name)), self.y.type)
 
 
 @define_op("nn.log_softmax", Trait.PURE)

@@ -4,7 +4,15 @@ These files import NumPy and each other, nothing else: the NumPy backend ships t
 functions are exact. Float functions add in the order that the C backend uses, so both give the same bits.
 """
 
-from .contraction import conv2d, conv2d_float, dense, dense_float, depthwise_conv2d, depthwise_conv2d_float
+from .contraction import (
+    conv2d,
+    conv2d_float,
+    dense,
+    dense_float,
+    depthwise_conv2d,
+    depthwise_conv2d_float,
+    fold_zero_point,
+)
 from .elementwise import (
     add,
     add_float,
@@ -20,10 +28,18 @@ from .elementwise import (
     sub_float,
 )
 from .fixedpoint import requantize, rescale, widen
+from .grad_conv import (
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+    depthwise_input_gradient,
+    depthwise_weight_gradient,
+)
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
+from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8
 from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
+from .training_int import sgd_int
 from .transcendental import exp, log, logistic, softplus, tanh
 
 __all__ = [
@@ -36,14 +52,19 @@ __all__ = [
     "concat",
     "conv2d",
     "conv2d_float",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
     "dense",
     "dense_float",
     "dense_input_gradient",
     "dense_weight_gradient",
     "depthwise_conv2d",
     "depthwise_conv2d_float",
+    "depthwise_input_gradient",
+    "depthwise_weight_gradient",
     "dequantize",
     "exp",
+    "fold_zero_point",
     "hard_swish_float",
     "identity",
     "inside",
@@ -57,14 +78,17 @@ __all__ = [
     "mean_float",
     "mul",
     "mul_float",
+    "next_step",
     "one_hot",
     "pad",
     "quantize",
+    "random",
     "requantize",
     "rescale",
     "reshape",
     "resize_nearest",
     "sgd",
+    "sgd_int",
     "slice",
     "softmax_float",
     "softmax_q8",

@@ -122,3 +122,10 @@ def dense_float(x: Array, w: Array, bias: Array | None = None) -> Array:
     for i in range(w.shape[1]):
         acc += x[:, i, None] * w[:, i]
     return acc if bias is None else acc + bias
+
+
+def fold_zero_point(w: Array, bias: Array | None = None, *, zero_point: int, axis: int) -> Array:
+    """bias - zero_point * (sum of w along all axes but one)."""
+    rows = np.moveaxis(w, axis, 0).reshape(w.shape[axis], -1).sum(axis=1, dtype=np.int32)
+    start = np.zeros(w.shape[axis], np.int32) if bias is None else bias
+    return np.asarray(start - np.int32(zero_point) * rows)

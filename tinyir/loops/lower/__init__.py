@@ -18,9 +18,19 @@ from tinyir.ir.opdef import Trait
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt, exprs_of, subexprs
 from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
+from tinyir.loops.lower import random as _random  # noqa: F401  # and the random ones
+from tinyir.loops.lower import train_int as _train_int  # noqa: F401
 from tinyir.loops.lower.context import Group, Lowering, Point, nest
-from tinyir.loops.lower.contraction import Finish, lower_conv, lower_dense, lower_dense_input, lower_dense_weight
+from tinyir.loops.lower.contraction import (
+    Finish,
+    lower_conv,
+    lower_dense,
+    lower_dense_input,
+    lower_dense_weight,
+    lower_fold_zero_point,
+)
 from tinyir.loops.lower.elementwise import element
+from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
@@ -35,6 +45,7 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "int.conv2d": lower_conv,
     "int.depthwise_conv2d": lower_conv,
     "int.dense": lower_dense,
+    "int.fold_zero_point": lower_fold_zero_point,
     "int.average_pool2d": lower_average_pool,
     "int.max_pool2d": lower_max_pool,
     "int.sum": lower_sum,
@@ -50,6 +61,10 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "nn.log_softmax": lower_log_softmax,
     "grad.dense_input": lower_dense_input,
     "grad.dense_weight": lower_dense_weight,
+    "grad.conv2d_input": lower_conv_input,
+    "grad.conv2d_weight": lower_conv_weight,
+    "grad.depthwise_input": lower_conv_input,
+    "grad.depthwise_weight": lower_conv_weight,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinyir.ir.core import Op, Value
+from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
-from tinyir.loops.ir import Bin, Body, Cast, Cond, Expr, Local, Set, Stmt, Ty, Var
+from tinyir.loops.ir import I32, Bin, Body, Cast, Cond, Expr, Local, Set, Stmt, Ty, Var
 from tinyir.loops.lower.context import Lowering, Point, by_letter, const_of, nest, ordered
 
 Finish = Callable[[Point, Expr], Body]
@@ -137,6 +138,20 @@ def lower_dense_weight(low: Lowering, op: Op, finish: Finish) -> Body:
     term = Bin("*", low.load(g, (tap, point[0])), low.load(x, (tap, point[1])))
     body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
+
+
+def lower_fold_zero_point(low: Lowering, op: Op, finish: Finish) -> Body:
+    """y[o] = bias[o] - zero_point * (sum of the weights of o)."""
+    assert isinstance(op, FoldZeroPoint)
+    axis = output_axis(op.w.type)
+    out, out_loop = low.axis("o", op.type.shape[0])
+    index, taps = low.space(op.w.type, "k")
+    at = tuple(out if i == axis else tap for i, tap in enumerate(index))
+    own = [loop for loop in taps if loop[0] not in index[axis].vars]
+    body, acc = accumulate(low, const_of(0, I32), own, widened(low.load(op.w, at), I32))
+    folded = Bin("*", acc, const_of(-op.zero_point, I32))
+    total = folded if op.bias is None else Bin("+", low.load(op.bias, (out,)), folded)
+    return nest(out_loop, (*body, *finish((out,), total)))
 
 
 def bind(acc: Expr, hint: str, low: Lowering) -> tuple[list[Stmt], Expr]:
