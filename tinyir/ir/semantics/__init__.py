@@ -34,6 +34,7 @@ from .grad_conv import (
     depthwise_input_gradient,
     depthwise_weight_gradient,
 )
+from .image import affine_matrix, affine_nearest, byte_lookup, resize_bilinear, rgb565
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
@@ -45,9 +46,12 @@ from .transcendental import exp, log, logistic, softplus, tanh
 __all__ = [
     "add",
     "add_float",
+    "affine_matrix",
+    "affine_nearest",
     "average_pool2d",
     "average_pool2d_float",
     "broadcast",
+    "byte_lookup",
     "clamp",
     "concat",
     "conv2d",
@@ -86,7 +90,9 @@ __all__ = [
     "requantize",
     "rescale",
     "reshape",
+    "resize_bilinear",
     "resize_nearest",
+    "rgb565",
     "sgd",
     "sgd_int",
     "slice",

@@ -31,6 +31,7 @@ from tinyir.loops.lower.contraction import (
 )
 from tinyir.loops.lower.elementwise import element
 from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
+from tinyir.loops.lower.image import lower_image
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
@@ -65,6 +66,9 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "grad.conv2d_weight": lower_conv_weight,
     "grad.depthwise_input": lower_conv_input,
     "grad.depthwise_weight": lower_conv_weight,
+    "image.affine": lower_image,
+    "image.affine_matrix": lower_image,
+    "image.resize_bilinear": lower_image,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,
