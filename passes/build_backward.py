@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from tinyir.diagnostics import IRError
 from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
+from tinyir.ir.ops.expand import storage
 from tinyir.ir.ops.func import Return
+from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.tensor import Typed
 from tinyir.ir.ops.train import OneHot, Sgd
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.ir.rewrite import drop_dead_ops
-from tinyir.ir.training import RATE, STEP, TARGET, state_args
+from tinyir.ir.training import RATE, STEP, TARGET, add_state, state_args
 from tinyir.ir.types import DType, TensorType
+from tinyir.passes.int_updates import IntUpdates
 from tinyir.passes.losses import LossName, add_loss
 from tinyir.passes.registry import Pass
 
@@ -35,13 +42,19 @@ class BuildBackward(Pass):
     `target` is what the output is compared with: a class number (`label`), or a tensor of the shape of the output. Each
     parameter is updated where its gradient is complete. Values without a parameter before them get no gradient.
 
-    Needs: select-params; an output that is one f32 tensor, [1, classes] for a label.  Leaves: @main as it was.
+    Parameters of quantised layers stay integers: `rounding` says how a step becomes whole numbers ("stochastic" adds
+    the state `rng`: seed and step), `qas` scales it as if the weights were real (int_updates.py).
+
+    Needs: select-params; an output that is one f32 or int8 tensor, [1, classes] for a label.  Leaves: @main as it was
+    but for arguments of further state, which it does not read.
     """
 
     name: ClassVar[str] = "build-backward"
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    rounding: Rounding = "stochastic"
+    qas: bool = True
 
     def run(self, module: Module) -> dict[str, int]:
         main = module.main
@@ -54,6 +67,11 @@ class BuildBackward(Pass):
         forward = func.ops[:-1]
         ret.erase()
         b = Backward(func.block)
+        output = _real(b, output)
+        lr = func.args[RATE]
+        draws = self.rounding == "stochastic" and any(param.type.storage.is_integer for param in params)
+        rng = add_state(module, func, "rng", np.zeros(2, np.int32)) if draws else None
+        integers = IntUpdates(b, lr, self.rounding, self.qas, rng)
         target = func.args[TARGET]
         if self.target == "label":
             target = b.add(OneHot(target, classes=output.type.shape[1], name="target"))
@@ -61,11 +79,16 @@ class BuildBackward(Pass):
         updated: dict[Value, Value] = {}
 
         def update(param: Value, grad: Value) -> None:
-            updated[param] = b.add(Sgd(param, grad, func.args[RATE], name=f"{param.name}.new"))
+            if param.type.storage.is_integer:
+                updated[param] = integers(param, grad)
+            else:
+                updated[param] = b.add(Sgd(param, grad, lr, name=f"{param.name}.new"))
 
         differentiate(b, func.block, loss, params, update)
-        b.insert(Return(loss, *(updated[param] for param in params)))
-        func.attrs["updates"] = tuple(range(1, 1 + len(params)))
+        if rng is not None:
+            updated[rng] = integers.next_rng()
+        b.insert(Return(loss, *(updated[param] for param in state_args(func))))
+        func.attrs["updates"] = tuple(range(1, 1 + len(updated)))
         drop_dead_ops(func)
         module.funcs[STEP] = func
         return {"forward ops": len(forward), "ops of a step": len(func.ops)}
@@ -74,11 +97,12 @@ class BuildBackward(Pass):
 def _with_rate(func: Func, target: TargetName) -> Func:
     """`func` as @train_step, with arguments for target and learning rate behind the first one."""
     output = func.outputs[0].type
-    if len(func.outputs) != 1 or output.elem != DType.F32 or len(func.args) != 1 + len(state_args(func)):
-        raise IRError(f"@{func.name} cannot be trained: it needs one input and one f32 output")
+    known = output.elem == DType.F32 or (output.storage == DType.I8 and output.quant is not None)
+    if len(func.outputs) != 1 or not known or len(func.args) != 1 + len(state_args(func)):
+        raise IRError(f"@{func.name} cannot be trained: it needs one input and one output, f32 or quantised int8")
     if target == "label" and (len(output.shape) != 2 or output.shape[0] != 1):
         raise IRError(f"@{func.name} cannot be trained on labels: its output is {output}, not [1, classes]")
-    given = TensorType((), DType.I32) if target == "label" else output
+    given = TensorType((), DType.I32) if target == "label" else output.with_elem(DType.F32)
     block = func.block
     for index, (type, name) in enumerate([(given, "target"), (TensorType((), DType.F32), "lr")], TARGET):
         block.args.insert(index, Value(type, block, index, name))
@@ -90,6 +114,17 @@ def _with_rate(func: Func, target: TargetName) -> Func:
     else:
         attrs["by_value"] = (RATE,)
     return Func(STEP, block, attrs)
+
+
+def _real(b: Backward, output: Value) -> Value:
+    """The output in f32."""
+    quant = output.type.quant
+    if quant is None:
+        return output
+    op = output.defining_op
+    stored = op.x if isinstance(op, Typed) else storage(b, output)
+    types = output.type.with_elem(DType.F32)
+    return b.add(Dequantize(stored, scale=quant.scale, zero_point=quant.zero_point, types=types))
 
 
 def differentiate(

@@ -9,6 +9,8 @@ import numpy as np
 
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Op, Value
+from tinyir.ir.ops.int_elementwise import Dequantize
+from tinyir.ir.ops.int_window import IntSoftmax
 from tinyir.ir.ops.nn_activation import Logistic, Softplus
 from tinyir.ir.ops.nn_elementwise import Mul, Sub
 from tinyir.ir.ops.nn_window import LogSoftmax, Mean, Softmax, Sum
@@ -28,9 +30,19 @@ def _before(output: Value, last: type[Op]) -> Value:
     return op.operands[0] if isinstance(op, last) and op.attrs.get("beta", 1.0) == 1.0 else output
 
 
+def _logits(b: Builder, output: Value) -> Value:
+    """What goes into a last softmax, else the output. That of an integer softmax is its operand times its scale; the
+    zero point makes no difference to a softmax."""
+    op = output.defining_op
+    softmax = op.x.defining_op if isinstance(op, Dequantize) else None
+    if isinstance(softmax, IntSoftmax):
+        return b.add(Dequantize(softmax.x, scale=softmax.scale, zero_point=0, types=output.type))
+    return _before(output, Softmax)
+
+
 def _softmax_cross_entropy(b: Builder, output: Value, target: Value) -> Value:
     """-sum of target * log softmax(logits), the logits being what a last nn.softmax reads, else the output."""
-    logs = b.add(LogSoftmax(_before(output, Softmax)))
+    logs = b.add(LogSoftmax(_logits(b, output)))
     total = b.add(Sum(b.add(Mul(target, logs)), axes=_every(output)))
     return b.add(Mul(total, b.const(np.array(-1, np.float32)), name="loss"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tinyir.ir.core import Func, Module, Op, Value
+from tinyir.ir.opdef import Trait
 from tinyir.ir.training import updated_outputs, zip_updates
 from tinyir.passes.registry import Pass
 
@@ -31,17 +32,38 @@ class ReorderUpdates(Pass):
 
 
 def _place(func: Func, old: Value, new: Value) -> bool:
-    """Move the op that defines `new` behind its operands and the other readers of `old`. Returns whether it moved."""
-    update = new.defining_op
-    if update is None:
+    """Move the op that defines `new`, and the views on the way from it, behind its operands and the other readers of
+    `old`. Returns whether they moved."""
+    moved = _with_views(new)
+    if not moved:
         return False
+    update = moved[0]
     ops = func.block.ops
-    before = ops.index(update)
-    needed: list[Op] = [op for op in old.users if op is not update and op is not func.block.terminator]
+    before = [ops.index(op) for op in moved]
+    needed = [op for op in _readers(old) if op is not update and op is not func.block.terminator]
     updates = updated_outputs(func)
     needed += [v.defining_op for v in func.outputs if v not in updates and v.defining_op is not None]
     needed += [value.defining_op for value in update.operands if value.defining_op is not None]
-    ops.remove(update)
+    for op in moved:
+        ops.remove(op)
     place = 1 + max((ops.index(op) for op in needed), default=-1)
-    ops.insert(place, update)
-    return place != before
+    ops[place:place] = moved
+    return [ops.index(op) for op in moved] != before
+
+
+def _with_views(value: Value) -> list[Op]:
+    """The op that computes `value`, and the views from its result to `value`."""
+    chain: list[Op] = []
+    op = value.defining_op
+    while op is not None:
+        chain.insert(0, op)
+        op = op.operands[0].defining_op if op.has(Trait.VIEW) else None
+    return chain
+
+
+def _readers(value: Value) -> list[Op]:
+    """The ops that read `value`, or a view of it."""
+    found: list[Op] = []
+    for op in value.users:
+        found += [op, *_readers(op.result)] if op.has(Trait.VIEW) else [op]
+    return found

@@ -20,10 +20,12 @@ from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
 from tinyir.passes.build_backward import OptimizerName, TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.options import value_text
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
 
@@ -34,16 +36,26 @@ GRAPH_PASSES = (
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 SELECT_PASSES = "select-params"
-BACKWARD_PASSES = "build-backward{{loss={loss},target={target},optimizer={optimizer}}},canonicalize"
+BACKWARD_PASSES = (
+    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize"
+)
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser;
+    for parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
+    (quantisation-aware scaling)."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    rounding: Rounding = "stochastic"
+    qas: bool = True
+
+    def words(self) -> dict[str, str]:
+        """The fields as pass options."""
+        return {name: value_text(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**vars(self.train))]
+            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**self.train.words())]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"

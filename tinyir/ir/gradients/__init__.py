@@ -8,6 +8,7 @@ so a rule that can do with the smaller of two values reads that one. A new rule 
 from tinyir.ir.gradients import activation as _activation  # noqa: F401  # these declare the rules
 from tinyir.ir.gradients import contraction as _contraction  # noqa: F401
 from tinyir.ir.gradients import elementwise as _elementwise  # noqa: F401
+from tinyir.ir.gradients import integer as _integer  # noqa: F401
 from tinyir.ir.gradients import movement as _movement  # noqa: F401
 from tinyir.ir.gradients import window as _window  # noqa: F401
 from tinyir.ir.gradients.rule import Backward, gradient

@@ -9,7 +9,7 @@ from tinyir.ir.ops.tensor import Broadcast, Reshape
 
 @gradient.register
 def _(op: Reshape, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
-    return [b.add(Reshape(g, shape=op.x.type.shape, types=op.x.type))]
+    return [b.add(Reshape(g, shape=op.x.type.shape, types=op.x.type.with_elem(g.type.elem)))]
 
 
 @gradient.register

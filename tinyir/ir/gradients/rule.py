@@ -33,7 +33,11 @@ class Backward(Builder):
         repeated = tuple(i for i, n in enumerate(g.type.shape) if n != 1 and extents.get(i, 1) == 1)
         if repeated:
             g = self.add(Sum(g, axes=repeated, keep_dims=True))
-        return g if g.type.shape == type.shape else self.add(Reshape(g, shape=type.shape, types=type))
+        return (
+            g
+            if g.type.shape == type.shape
+            else self.add(Reshape(g, shape=type.shape, types=type.with_elem(g.type.elem)))
+        )
 
     def broadcast(self, g: Value, type: TensorType) -> Value:
         """`g` repeated to the shape of `type`."""

@@ -14,7 +14,8 @@ def _matrices(op: Op, a: Value, b: Value, axis_of_b: int) -> None:
     op.require(len(a.type.shape) == len(b.type.shape) == 2, f"needs matrices, not {a.type} and {b.type}")
     have, want = a.type.shape[1 - axis_of_b], b.type.shape[0]
     op.require(have == want, f"has {have} elements against {want}: {a.type}, {b.type}")
-    op.require(a.type.elem == b.type.elem == DType.F32, "works on f32")
+    op.require(a.type.elem == DType.F32, f"needs an f32 gradient, not {a.type}")
+    op.require(b.type.elem in (DType.F32, DType.I8), f"multiplies with f32 or i8, not {b.type}")
 
 
 @define_op("grad.dense_input", Trait.PURE, Trait.CONTRACTION)
@@ -22,7 +23,7 @@ class DenseInput(Op):
     """dx[n,i] = sum over o of g[n,o] * w[o,i]: what nn.dense hands back to its input."""
 
     g: Value = operand("[n, o]")
-    w: Value = operand("[o, i]")
+    w: Value = operand("f32 or i8 [o, i]")
     dx: Value = result("[n, i]")
 
     def infer(self) -> TensorType:
@@ -38,10 +39,11 @@ class DenseInput(Op):
 
 @define_op("grad.dense_weight", Trait.PURE, Trait.CONTRACTION)
 class DenseWeight(Op):
-    """dw[o,i] = sum over n of g[n,o] * x[n,i]: what nn.dense hands back to its weights."""
+    """dw[o,i] = sum over n of g[n,o] * (x[n,i] - zero_point): what nn.dense hands back to its weights."""
 
     g: Value = operand("[n, o]")
-    x: Value = operand("[n, i]")
+    x: Value = operand("f32 or i8 [n, i]")
+    zero_point: int = attr("what stands for 0 in an i8 x", default=0)
     dw: Value = result("[o, i]")
 
     def infer(self) -> TensorType:
@@ -49,7 +51,7 @@ class DenseWeight(Op):
         return TensorType((self.g.type.shape[1], self.x.type.shape[1]), DType.F32)
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense_weight_gradient)
+        return Reference(semantics.dense_weight_gradient, dict(self.attrs))
 
     def macs(self) -> int:
         return self.g.type.shape[0] * self.type.elements
@@ -61,7 +63,7 @@ class Inside(Op):
     has it for ReLU and ReLU6."""
 
     g: Value = operand("f32")
-    y: Value = operand("f32, the result of the clamp")
+    y: Value = operand("f32 or i8, the result of the clamp")
     lo: float = attr("lower limit of the clamp")
     hi: float = attr("upper limit of the clamp")
     dx: Value = result()

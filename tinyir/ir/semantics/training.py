@@ -18,8 +18,9 @@ def dense_input_gradient(g: Array, w: Array) -> Array:
     return acc
 
 
-def dense_weight_gradient(g: Array, x: Array) -> Array:
-    """g.T @ x for g of [n, o] and x of [n, i], the products added one by one."""
+def dense_weight_gradient(g: Array, x: Array, *, zero_point: int = 0) -> Array:
+    """g.T @ (x - zero_point) for g of [n, o] and x of [n, i], the products added one by one."""
+    x = x.astype(np.float32) - np.float32(zero_point)
     acc = np.zeros((g.shape[1], x.shape[1]), np.float32)
     for n in range(g.shape[0]):
         acc += g[n, :, None] * x[n]

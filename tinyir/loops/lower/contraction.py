@@ -8,7 +8,7 @@ from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
-from tinyir.loops.ir import I32, Bin, Body, Cast, Cond, Expr, Local, Set, Stmt, Ty, Var
+from tinyir.loops.ir import F32, I32, Bin, Body, Cast, Cond, Const, Expr, Local, Set, Stmt, Ty, Var
 from tinyir.loops.lower.context import Lowering, Point, by_letter, const_of, nest, ordered
 
 Finish = Callable[[Point, Expr], Body]
@@ -18,6 +18,11 @@ Finish = Callable[[Point, Expr], Body]
 def widened(expr: Expr, ty: Ty) -> Expr:
     """`expr` in the accumulator's type."""
     return expr if expr.ty == ty else Cast(expr, ty)
+
+
+def centred(x: Expr, zero_point: int) -> Expr:
+    """x - zero_point in f32."""
+    return widened(Bin("-", widened(x, I32), Const(zero_point)) if zero_point else x, F32)
 
 
 def accumulate(low: Lowering, init: Expr, loops: list[tuple[str, int]], term: Expr) -> tuple[Body, Local]:
@@ -125,7 +130,7 @@ def lower_dense_input(low: Lowering, op: Op, finish: Finish) -> Body:
     g, w = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("o", w.type.shape[0])
-    term = Bin("*", low.load(g, (point[0], tap)), low.load(w, (tap, point[1])))
+    term = Bin("*", low.load(g, (point[0], tap)), widened(low.load(w, (tap, point[1])), F32))
     body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
 
@@ -135,7 +140,7 @@ def lower_dense_weight(low: Lowering, op: Op, finish: Finish) -> Body:
     g, x = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("n", g.type.shape[0])
-    term = Bin("*", low.load(g, (tap, point[0])), low.load(x, (tap, point[1])))
+    term = Bin("*", low.load(g, (tap, point[0])), centred(low.load(x, (tap, point[1])), op.attrs["zero_point"]))
     body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
 

@@ -12,6 +12,7 @@ from tinyir.ir.ops.train import OneHot, Sgd
 from tinyir.loops.instrs import EQUALF, INSIDEF, LEAKYF, LOGISTICF, SOFTPLUSF, TANHF
 from tinyir.loops.ir import F32, Bin, Const, Expr, Index
 from tinyir.loops.lower.context import Lowering, Point
+from tinyir.loops.lower.contraction import widened
 from tinyir.loops.lower.elementwise import clamp_expr, element
 
 ANY = (-math.inf, math.inf)
@@ -76,7 +77,7 @@ def _(op: Broadcast, low: Lowering, point: Point) -> Expr:
 
 @element.register
 def _(op: Inside, low: Lowering, point: Point) -> Expr:
-    return INSIDEF(low.operand(op.g, point), low.operand(op.y, point), _number(op.lo), _number(op.hi))
+    return INSIDEF(low.operand(op.g, point), widened(low.operand(op.y, point), F32), _number(op.lo), _number(op.hi))
 
 
 @element.register
