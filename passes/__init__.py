@@ -5,12 +5,14 @@ line in `BUILTIN`, and a test file.
 """
 
 BUILTIN = (
+    "add-preprocessing",
     "select-params",
     "canonicalize",
     "fold-pad",
     "strip-io",
     "legalize-quant",
     "build-backward",
+    "augment",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",
