@@ -105,9 +105,7 @@ def _cropped(frame: Value, crop: tuple[int, int, int, int]) -> Slice:
     return Slice(frame, begin=(0, top, left, 0), size=(1, height, width, type.size("C")), stride=(1, 1, 1, 1))
 
 
-def _to_numbers(
-    b: Builder, image: Value, wanted: TensorType, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Value:
+def _to_numbers(b: Builder, image: Value, wanted: TensorType, mean: tuple[float, ...], std: tuple[float, ...]) -> Value:
     """Bytes as the numbers of the model: computed for f32, looked up for int8."""
     if wanted.quant is not None:
         table = b.const(_table(wanted.quant, mean, std))
