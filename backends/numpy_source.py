@@ -35,6 +35,7 @@ GLOBALS = (
     "OUTPUTS",
     "W",
     "Path",
+    "STATE_SHA256",
     "Tensor",
     "check",
     "load_weights",
@@ -294,7 +295,8 @@ def type_text(type: TensorType) -> str:
 def program_text(name: str, module: Module, printed: Sequence[Statements]) -> str:
     """NAME.py, from the functions of the program, @main first."""
     func, statements = module.main, printed[0]
-    inputs = _port_names(func, "inputs", statements.parameters)
+    own = [arg.name or variable for arg, variable in zip(func.args, statements.parameters, strict=True)]
+    inputs = _port_names(func, "inputs", own)
     outputs = _port_names(func, "outputs", [v.name or f"output{i}" for i, v in enumerate(func.outputs)])
     lines = [
         *_docstring(name, module, inputs, outputs),
@@ -310,7 +312,7 @@ def program_text(name: str, module: Module, printed: Sequence[Statements]) -> st
         "",
         *_ports("INPUTS", inputs, [arg.type for arg in func.args]),
         *_ports("OUTPUTS", outputs, [value.type for value in func.outputs]),
-        *(f"CLASSES = {other.func.attrs.get('classes')}" for other in printed if other.func.name == STEP),
+        *(line for other in printed if other.func.name == STEP for line in _training_constants(other.func, module)),
         "",
         "",
         *_run_function(statements),
@@ -321,6 +323,14 @@ def program_text(name: str, module: Module, printed: Sequence[Statements]) -> st
         "    raise SystemExit(main(run, INPUTS, OUTPUTS))",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _training_constants(step: Func, module: Module) -> list[str]:
+    """What a trainer must know besides the functions."""
+    return [
+        f"CLASSES = {step.attrs.get('classes')}",
+        f"STATE_SHA256 = {json.dumps(str(module.attrs.get('state_sha256', '')))}",
+    ]
 
 
 def _run_function(statements: Statements) -> list[str]:

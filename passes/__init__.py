@@ -6,12 +6,15 @@ line in `BUILTIN`, and a test file.
 
 BUILTIN = (
     "add-preprocessing",
+    "replace-classifier",
     "select-params",
+    "stamp-params",
     "canonicalize",
     "fold-pad",
     "strip-io",
     "legalize-quant",
     "build-backward",
+    "prune-backward",
     "augment",
     "hwc-to-chw",
     "fuse-ops",

@@ -10,11 +10,12 @@ import numpy as np
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Func, Module, Op, Value
-from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const
 from tinyir.ir.training import INIT
 from tinyir.ir.types import DType, QType, TensorType
 from tinyir.passes.registry import Pass
+from tinyir.passes.split_weights import largest_first, split_channels
+from tinyir.train_plan import Chosen, Layer, TrainPlan, choose, layers
 
 
 @dataclass(frozen=True)
@@ -28,41 +29,77 @@ class SelectParams(Pass):
                                                  %w = nn.const dense<...>
                                                  func.return(%w) }
 
-    A constant that several layers read becomes a parameter for each: model files store equal arrays once.
+    `plan` is a file that says which (`tinyir/train_plan.py`), by default all. A layer of which some input channels are
+    trained becomes the sum of two layers. A constant that several layers read becomes a parameter for each: model files
+    store equal arrays once.
 
     The bias of a quantised layer gets a type with scales: those of its input times those of its weights.
 
-    Needs: nothing; runs before any pass that merges or folds constants.  Leaves: no constant among the weights and
-    biases of contractions.  Refuses a model without any.
+    Needs: nothing; runs before any pass that merges or folds constants.  Leaves: arguments for what is trained,
+    constants for what is frozen.  Refuses a model or a plan without anything to train, and a plan that does not fit.
     """
 
     name: ClassVar[str] = "select-params"
+    plan: str | None = None
 
     def run(self, module: Module) -> dict[str, int]:
         func = module.main
-        init = FuncBuilder(INIT)
-        values: list[Value] = []
-        state: list[int] = []
-        for op in list(func.ops):
-            if not op.has(Trait.CONTRACTION):
-                continue
-            for index, operand in enumerate(op.operands[1:], 1):
-                const = operand.defining_op
-                if not isinstance(const, Const):
-                    continue
-                name = _free_name(func, operand.name or f"{op.results[0].name or 'p'}.{op.spec.operands[index].name}")
-                state.append(len(func.args))
-                type = _param_type(op, operand.type)
-                op.set_operand(index, func.block.add_arg(type, name))
-                values.append(init.add(Const(value=const.value, types=type, name=name, loc=const.loc)))
-                if not operand.uses:
-                    const.erase()
-        if not values:
-            raise IRError(f"@{func.name} has no weights to train")
-        func.attrs["state"] = tuple(state)
-        module.funcs[INIT] = init.ret(*values)
-        module.funcs[INIT].attrs["updates"] = tuple(range(len(values)))
+        all_layers = layers(func)
+        if self.plan is None:
+            chosen = {layer: Chosen(layer.channels, len(layer.op.operands) > 2) for layer in all_layers}
+        else:
+            chosen = choose(TrainPlan.read(self.plan), all_layers)
+        selection = _Selection(func)
+        by_magnitude = [layer for layer, what in chosen.items() if what.select == "magnitude"]
+        for layer in by_magnitude:
+            largest_first(layer, chosen[layer].channels)
+        for layer, what in chosen.items():
+            selection.add_layer(layer, what)
+        module.funcs[INIT] = selection.finish()
+        values = module.funcs[INIT].outputs
         return {"parameters": len(values), "bytes": sum(value.type.bytes for value in values)}
+
+
+class _Selection:
+    """Turns constants into arguments of `func`, and collects their values in a function of their own."""
+
+    def __init__(self, func: Func) -> None:
+        self.func = func
+        self.init = FuncBuilder(INIT)
+        self.values: list[Value] = []
+        self.state: list[int] = []
+
+    def add_layer(self, layer: Layer, what: Chosen) -> None:
+        """Train of a layer what `what` says."""
+        trained = frozen = layer.op
+        if 0 < what.channels < layer.channels:
+            trained, frozen = split_channels(layer, what.channels)
+        if what.channels:
+            self._add(trained, 1)
+        if what.bias:
+            self._add(frozen, 2)
+
+    def _add(self, op: Op, index: int) -> None:
+        operand = op.operands[index]
+        const = operand.defining_op
+        if not isinstance(const, Const):
+            return
+        name = _free_name(self.func, operand.name or f"{op.results[0].name or 'p'}.{op.spec.operands[index].name}")
+        self.state.append(len(self.func.args))
+        type = _param_type(op, operand.type)
+        op.set_operand(index, self.func.block.add_arg(type, name))
+        self.values.append(self.init.add(Const(value=const.value, types=type, name=name, loc=const.loc)))
+        if not operand.uses:
+            const.erase()
+
+    def finish(self) -> Func:
+        """The function that gives the parameters their first values. Raises IRError if there are none."""
+        if not self.values:
+            raise IRError(f"@{self.func.name} has no weights to train")
+        self.func.attrs["state"] = tuple(self.state)
+        func = self.init.ret(*self.values)
+        func.attrs["updates"] = tuple(range(len(self.values)))
+        return func
 
 
 def _param_type(op: Op, type: TensorType) -> TensorType:

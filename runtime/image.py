@@ -52,7 +52,7 @@ def build_image(
         helpers = compiler.compile_all(support, folder, target, around)
         objects = compiled.result()
     out = folder / f"{info.name}.elf"
-    keep = (info.training.init, info.training.step) if info.training else ()
+    keep = info.training.functions if info.training else ()
     try:
         return compiler.link([*helpers, *objects], HERE / "m7.ld", out, target, keep)
     except ToolError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tinyir.diagnostics import TinyIRError, UsageError
 
 if TYPE_CHECKING:
+    from tinyir.ir.core import Value
     from tinyir.runtime.trace import Trace
 
 Array = NDArray[Any]
@@ -40,6 +41,13 @@ class TensorInfo:
     bytes: int
     scale: float | None = None
     zero_point: int | None = None
+
+    @staticmethod
+    def of(value: Value) -> TensorInfo:
+        """What a value of the graph is to the caller of the program."""
+        type, quant = value.type, value.type.quant
+        scale, zero_point = (quant.scale, quant.zero_point) if quant is not None else (None, None)
+        return TensorInfo(value.name, str(type.storage.numpy), type.shape, type.bytes, scale, zero_point)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,8 @@ class ParamInfo:
 class TrainingInfo:
     """How a program trains: the C functions that set the parameters and make a step, and the op list of a step.
 
-    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`.
+    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`. Checkpoints are marked
+    with `identity`.
     """
 
     init: str
@@ -101,6 +110,20 @@ class TrainingInfo:
     inputs: tuple[TensorInfo, ...]
     ops: tuple[OpInfo, ...]
     macs: int
+    identity: bytes
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The C functions besides that of an inference."""
+        return (self.init, self.step, self.save, self.load)
+
+    @property
+    def save(self) -> str:
+        return self.init.removesuffix("init") + "save"
+
+    @property
+    def load(self) -> str:
+        return self.init.removesuffix("init") + "load"
 
 
 @dataclass(frozen=True)
@@ -237,6 +260,7 @@ def _training(entry: Any) -> TrainingInfo:
         inputs=tuple(_tensor(tensor) for tensor in entry["inputs"]),
         ops=tuple(_op(op) for op in entry["ops"]),
         macs=int(entry["macs"]),
+        identity=bytes.fromhex(entry["identity"]),
     )
 
 

@@ -14,19 +14,20 @@ import ctypes
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tinyir.checkpoint import CheckpointError, checkpoint_bytes, identity, pack, unpack
 from tinyir.diagnostics import ToolError, UsageError
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Buffer, Emulator
-from tinyir.runtime.host import Guarded
+from tinyir.runtime.host import Guarded, after_op
 from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
-from tinyir.runtime.numpy_host import NumpyProgram
-from tinyir.runtime.program import Array, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
+from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
+from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
 from tinyir.runtime.trace import Kernel, Trace
 from tinyir.target import Target, get_target
@@ -66,13 +67,21 @@ class Trainer(ABC):
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Replace the parameters. Raises UsageError for other names, types or shapes."""
 
+    @abstractmethod
+    def save(self) -> bytes:
+        """A checkpoint of the parameters: the same bytes on every backend."""
+
+    @abstractmethod
+    def load(self, checkpoint: bytes) -> None:
+        """Set the parameters to those of a checkpoint. Raises CheckpointError, and then keeps those it had."""
+
 
 class NumpyTrainer(Trainer):
     """A program of the NumPy backend."""
 
     def __init__(self, files: Mapping[str, str | bytes] | Path) -> None:
         program = NumpyProgram(files)
-        self._functions = program.functions
+        self._program, self._functions = program, program.functions
         if "train_step" not in self._functions:
             raise ProgramError(f"`{program.name}` does not train", help="compile it with training options")
         self._inputs = program.inputs
@@ -80,15 +89,19 @@ class NumpyTrainer(Trainer):
         self._names = [tensor.name for tensor in program.inputs[-count:]]
         self._values = [array.copy() for array in _tuple(self._functions["params_init"]())]
         self._classes: int | None = program.classes
+        self._fields = _fields(self._names, self._values)
+        self._identity = identity(program.state_sha256, [(f.name, f.dtype, f.shape) for f in self._fields])
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: StatementObserver | None = None) -> StepResult:
+        """As of `Trainer`; `observe` is given the result of every statement."""
         if self._classes is not None and not 0 <= int(target) < self._classes:
             return StepResult(LABEL_STATUS, math.nan)
         if not np.isfinite(np.float32(lr)):
             return StepResult(RATE_STATUS, math.nan)
         given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
+        function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
-            loss, *new = self._functions["train_step"](x, given, np.asarray(lr, np.float32), *self._values)
+            loss, *new = function(x, given, np.asarray(lr, np.float32), *self._values)
         if not np.isfinite(loss):
             return StepResult(LOSS_STATUS, float(loss))
         self._values = new
@@ -103,10 +116,25 @@ class NumpyTrainer(Trainer):
         return {name: value.copy() for name, value in zip(self._names, self._values, strict=True)}
 
     def set_params(self, values: Mapping[str, Array]) -> None:
-        infos = [
-            ParamInfo(n, str(v.dtype), v.shape, 0, v.nbytes) for n, v in zip(self._names, self._values, strict=True)
-        ]
-        self._values = [array.copy() for array in _bound_params(infos, values)]
+        self._values = [array.copy() for array in _bound_params(self._fields, values)]
+
+    def save(self) -> bytes:
+        return pack(self.params, self._fields, _end(self._fields), self._identity)
+
+    def load(self, checkpoint: bytes) -> None:
+        self.set_params(unpack(checkpoint, self._fields, _end(self._fields), self._identity))
+
+
+def _fields(names: Sequence[str], values: Sequence[Array]) -> list[ParamInfo]:
+    """The places of parameters in the C struct: one after the other, each at a multiple of 4 bytes."""
+    fields: list[ParamInfo] = []
+    for name, value in zip(names, values, strict=True):
+        fields.append(ParamInfo(name, str(value.dtype), value.shape, _end(fields), value.nbytes))
+    return fields
+
+
+def _end(fields: Sequence[ParamInfo]) -> int:
+    return (fields[-1].offset + fields[-1].bytes + 3) & ~3 if fields else 0
 
 
 def _tuple(result: object) -> tuple[Array, ...]:
@@ -139,6 +167,25 @@ class _CTrainer(Trainer):
         for p, array in zip(self.training.params, _bound_params(self.training.params, values), strict=True):
             data[p.offset : p.offset + p.bytes] = array.tobytes()
         self._write_params(bytes(data))
+
+    def save(self) -> bytes:
+        size = checkpoint_bytes(self.training.params_bytes)
+        status, data = self._with_bytes(self.training.save, bytes(size), writable=True)
+        self._check(status)
+        return data
+
+    def load(self, checkpoint: bytes) -> None:
+        status, _ = self._with_bytes(self.training.load, checkpoint, len(checkpoint), writable=False)
+        if status:
+            raise CheckpointError(status)
+
+    @abstractmethod
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        """Call `function` with the parameters, a buffer that holds `data`, and `args`; its status, and the buffer."""
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise ToolError(f"the program returned {status}")
 
     def _bound(self, x: Array, target: int | Array) -> tuple[list[Array], list[int]]:
         """The arrays and the integers that a step is given."""
@@ -173,13 +220,14 @@ class HostTrainer(_CTrainer):
             path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
             return HostTrainer(info, ctypes.CDLL(str(path)))
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: Observer | None = None) -> StepResult:
+        """As of `Trainer`; `observe` sees the arena after each op."""
         arrays, labels = self._bound(x, target)
         loss = ctypes.c_float(math.nan)
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-        status = self._call(
-            self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss)
-        )
+        args = (*pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss))
+        with after_op(self._library, observe and self._shown_to(observe)):
+            status = self._call(self.training.step, *args)
         return StepResult(status, loss.value)
 
     def run(self, x: Array) -> Array:
@@ -190,18 +238,28 @@ class HostTrainer(_CTrainer):
         self._check(status)
         return out
 
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        return lambda index: observe(index, self._arena.bytes.copy())
+
     def _call(self, function: str, *args: object) -> int:
         head = (ctypes.c_void_p(self._arena.address), ctypes.c_void_p(self._params.address))
         status = int(self._library[function](*head, *args))
-        for memory in (self._arena, self._params):
+        self._check_memory(self._arena, self._params)
+        return status
+
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        buffer = Guarded("the checkpoint", len(data))
+        buffer.bytes[:] = np.frombuffer(data, np.uint8)
+        addresses = (ctypes.c_void_p(self._params.address), ctypes.c_void_p(buffer.address))
+        status = int(self._library[function](*addresses, *map(ctypes.c_uint32, args)))
+        self._check_memory(self._params, buffer)
+        return status, buffer.bytes.tobytes()
+
+    def _check_memory(self, *parts: Guarded) -> None:
+        for memory in parts:
             damage = memory.damage()
             if damage:
                 raise ToolError(f"something was written {damage}")
-        return status
-
-    def _check(self, status: int) -> None:
-        if status:
-            raise ToolError(f"the program returned {status}")
 
     def _read_params(self) -> bytes:
         return self._params.bytes.tobytes()
@@ -238,8 +296,11 @@ class M7Trainer(_CTrainer):
             path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
             return M7Trainer(info, target, Elf.read(path))
 
-    def step(self, x: Array, target: int | Array, lr: float, *, count: bool = False) -> StepResult:
-        """As of `Trainer`; with `count` the result has the trace of what was executed."""
+    def step(
+        self, x: Array, target: int | Array, lr: float, *, count: bool = False, observe: Observer | None = None
+    ) -> StepResult:
+        """As of `Trainer`; with `count` the result has the trace of what was executed, and `observe` sees the arena
+        after each op."""
         arrays, labels = self._bound(x, target)
         buffers = [Buffer(f"input `{t.name}`", t.bytes, False) for t in self.training.inputs]
         *addresses, at_loss = self._emulator.map_buffers([*buffers, Buffer("loss", 4, True)])
@@ -247,7 +308,10 @@ class M7Trainer(_CTrainer):
             self._emulator.write(address, array.tobytes())
         self._emulator.write(at_loss, np.float32(math.nan).tobytes())
         args = [self._arena, self._params, *addresses, *(label & 0xFFFFFFFF for label in labels), at_loss]
-        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit)
+        shown = observe and self._shown_to(observe)
+        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit, observer=shown)
+        if shown and status == 0:
+            shown(len(self.training.ops) - 1)
         loss = float(np.frombuffer(self._emulator.read(at_loss, 4), np.float32)[0])
         trace = self._emulator.tracer.trace() if count else None
         return StepResult(status, loss, self._emulator.stack_used, trace)
@@ -260,13 +324,19 @@ class M7Trainer(_CTrainer):
         self._check(self._emulator.call(self.info.entry, self._arena, self._params, at_x, at_y, limit=self._limit))
         return np.frombuffer(self._emulator.read(at_y, tensor.bytes), tensor.dtype).reshape(tensor.shape)
 
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        size = self.info.arena_bytes
+        return lambda index: observe(index, np.frombuffer(self._emulator.read(self._arena, size), np.uint8))
+
     @property
     def _limit(self) -> int:
         return 200_000_000 + 64 * self.training.macs
 
-    def _check(self, status: int) -> None:
-        if status:
-            raise ToolError(f"the program returned {status}")
+    def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
+        (address,) = self._emulator.map_buffers([Buffer("checkpoint", len(data), writable)])
+        self._emulator.write(address, data)
+        status = self._emulator.call(function, self._params, address, *args)
+        return status, self._emulator.read(address, len(data))
 
     def _read_params(self) -> bytes:
         return self._emulator.read(self._params, self.training.params_bytes)
@@ -281,7 +351,7 @@ def _training_of(info: ProgramInfo) -> TrainingInfo:
     return info.training
 
 
-def _bound_params(infos: tuple[ParamInfo, ...] | list[ParamInfo], values: Mapping[str, Array]) -> list[Array]:
+def _bound_params(infos: Sequence[ParamInfo], values: Mapping[str, Array]) -> list[Array]:
     """The arrays of `values` in the order of `infos`. Raises UsageError where they do not fit."""
     names = [info.name for info in infos]
     if sorted(values) != sorted(names):

@@ -1,6 +1,6 @@
 """Every stage from model to files, by name, in order. The only file that knows them all.
 
-load      .tflite or IR text            -> graph IR
+load      .tflite, .npz or IR text      -> graph IR
 passes    graph IR                      -> kernels, scheduled, with a memory plan
 emit      planned module, or graph      -> {path: text}
 measure   C files, a cross compiler     -> bytes of code, constants and stack
@@ -38,27 +38,34 @@ GRAPH_PASSES = (
     "canonicalize,fold-pad,strip-io{{io={io}}},legalize-quant{{numerics={numerics}}},canonicalize,fold-pad,canonicalize"
 )
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
-SELECT_PASSES = "select-params"
+CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
+SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
 BACKWARD_PASSES = (
-    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize"
+    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
+    "prune-backward"
 )
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser;
-    for parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
-    (quantisation-aware scaling)."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser; for
+    parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
+    (quantisation-aware scaling); and the file that says which parameters are trained (`tinyir/train_plan.py`; by
+    default all). With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
     rounding: Rounding = "stochastic"
     qas: bool = True
+    plan: Path | None = None
+    classes: int | None = None
+    classifier_seed: int = 0
 
     def words(self) -> dict[str, str]:
         """The fields as pass options."""
-        return {name: value_text(value) for name, value in vars(self).items()}
+        plan = "none" if self.plan is None else json.dumps(str(self.plan))
+        return {name: value_text(value) for name, value in vars(self).items() if name != "plan"} | {"plan": plan}
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,10 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            parts = [SELECT_PASSES, *parts, BACKWARD_PASSES.format(**self.train.words())]
+            told = self.train.words()
+            parts = [SELECT_PASSES.format(**told), *parts, BACKWARD_PASSES.format(**told)]
+            if self.train.classes is not None:
+                parts.insert(0, CLASSIFIER_PASSES.format(**told))
         if self.camera is not None:
             parts.insert(0, pass_text(self.camera))
         if self.augment is not None:
@@ -145,9 +155,9 @@ def compile_module(
     progress("running passes")
     manager(options.pipeline()).run(module)
     progress("printing")
+    files = emit(module, options)
     if options.backend == "numpy":
-        return _emit_numpy(module)
-    files = _emit_c(module, target, options)
+        return Result(module, files, {})
     report = json.loads(files["report.json"])
     notes: tuple[str, ...] = ()
     if options.measure and not target.is_host:
@@ -158,16 +168,15 @@ def compile_module(
     return Result(module, files, report, notes)
 
 
-def _emit_numpy(module: Module) -> Result:
-    from tinyir.backends.numpy_ref import NumpyBackend
+def emit(module: Module, options: Options) -> Files:
+    """The files of a program whose passes have run, printed by the backend that `options` name."""
+    if options.backend == "numpy":
+        from tinyir.backends.numpy_ref import NumpyBackend
 
-    return Result(module, NumpyBackend().emit(module), {})
-
-
-def _emit_c(module: Module, target: Target, options: Options) -> Files:
+        return NumpyBackend().emit(module)
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    return CortexM7Backend(target=target.name, opt=options.c_level).emit(module)
+    return CortexM7Backend(target=get_target(options.target).name, opt=options.c_level).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinyir import __version__
+from tinyir.backends.cortex_m7.checkpoint import declare_checkpoint, state_identity
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import float_literal
@@ -62,6 +63,8 @@ def header_text(program: Program) -> str:
         c.line()
         c.comment(_entry_doc(entry))
         c.line(f"int {entry.name}({parameters(program, entry)});")
+    if program.params:
+        declare_checkpoint(program, c)
     c.line()
     c.line("#ifdef __cplusplus")
     c.line("}")
@@ -218,7 +221,7 @@ def _training_report(program: Program) -> dict[str, Any]:
     step = next(entry for entry in program.entries if entry.func.name == STEP)
     ports = [_port_report(port) for port in step.inputs]
     ops = [_op_report(step, each) for each in program.steps_of(step)]
-    return training_report(program, ports, ops, NUMPY_NAMES)
+    return training_report(program, ports, ops, NUMPY_NAMES) | {"identity": state_identity(program).hex()}
 
 
 def _port_report(port: Port) -> dict[str, Any]:

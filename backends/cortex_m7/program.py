@@ -18,6 +18,9 @@ from tinyir.ir.training import RATE, STEP, Signature, arena_args, entries, state
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Kernel
 
+PARAM_NAMES = ("params", "params_save", "params_load", "identity")
+"""What the C of a program that trains defines besides its entries, without the prefix."""
+
 PARAM_ALIGN = 4
 """What each field of NAME_params is aligned to, so that words of it can be loaded."""
 
@@ -139,7 +142,7 @@ class Program:
         self._by_content: dict[tuple[str, bytes], Constant] = {}
         ports = [port.parameter for entry in self.entries for port in entry.ports]
         self._symbols = {f"{self.name}_{name}" for name in header_names(ports)}
-        self._symbols |= {entry.name for entry in self.entries} | {f"{self.name}_params"}
+        self._symbols |= {entry.name for entry in self.entries} | {f"{self.name}_{own}" for own in PARAM_NAMES}
         self._functions = self._functions_of([(entry, call) for entry in self.entries for call in entry.calls])
         self._steps = {entry: self._steps_of(entry) for entry in self.entries}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinyir.backends.cortex_m7.checkpoint import HELPERS, define_checkpoint
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.backends.cortex_m7.program import Entry, Port, Program
@@ -66,6 +67,9 @@ def source_text(program: Program) -> str:
     _accessors(program, entry)
     for each in program.entries:
         _entry(program, each, entry)
+    if program.params:
+        define_checkpoint(program, entry)
+        helpers |= HELPERS
     support = helper_text(sorted(helpers))
     head = CWriter()
     head.line(f'#include "{program.name}.h"')

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
-HEADERS = ("tinyir_simd.h", "tinyir_float.h", "tinyir_random.h")
+HEADERS = ("tinyir_simd.h", "tinyir_float.h", "tinyir_random.h", "tinyir_checkpoint.h")
 _FUNCTION = re.compile(
     r"(?P<comment>(?:/\*(?:[^*]|\*(?!/))*\*/\n)?)"
     r"(?P<text>(?P<macro>#if defined\(TINYIR_IN_ORDER\)\n#define (?:[^\n]*\\\n)*[^\n]*\n#else\n)?"

@@ -250,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--mnist", type=Path, metavar="DIR", help="the four IDX files; default: scikit-learn's digits")
     p.add_argument("--hidden", type=parse_hidden, nargs="+", default=list(HIDDEN), help="hidden layers: 2 8 32 32-16")
     p.add_argument("--loss", choices=list(TINYIR_LOSSES), default="quadratic")
-    p.add_argument("--lr", type=float, help="default: 0.5, or 0.1 with cross-entropy")
+    p.add_argument("--lr", type=float, help="default: 0.2, or 0.1 with cross-entropy")
     p.add_argument("--epochs", type=positive, default=10)
     p.add_argument("--examples", type=positive, metavar="N", help="train on the first N images only")
     p.add_argument("--m7-steps", type=positive, default=200, metavar="N", help="how many steps are emulated as well")
@@ -262,7 +262,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Train, print the table, perhaps draw it. Ends with status 1 where weights differ."""
     args = parser().parse_args()
-    lr = args.lr if args.lr is not None else {"quadratic": 0.5, "cross-entropy": 0.1}[args.loss]
+    lr = args.lr if args.lr is not None else {"quadratic": 0.2, "cross-entropy": 0.1}[args.loss]
     settings = Settings(args.loss, lr, args.epochs, args.seed, args.m7_steps)
     try:
         data = (load_mnist(args.mnist) if args.mnist else load_digits_28(args.seed)).first(args.examples)

@@ -157,6 +157,30 @@ def word_conv(m: Maker) -> Value:
     return contracted(m, contraction.IntConv2D, x, w, outputs, options)
 
 
+def part_of_conv(m: Maker) -> Value:
+    """A convolution with some of the channels of x, with weights that are constant or not."""
+    x = m.image(I8, m.pick(3, 8, 12))
+    options = window_options(m, x) if m.flag() else {"kernel": (1, 1)}
+    kernel, outputs, channels = options.pop("kernel"), m.number(1, m.most), x.type.size("C")
+    count = m.pick(1, 2) if channels == 3 else m.pick(4, 4, 5)
+    options["first_channel"] = m.pick(0, channels - count, min(4, channels - count))
+    w = part_of_weights(m, (outputs, *kernel, count), "OHWI")
+    return contracted(m, contraction.IntConv2D, x, w, outputs, options)
+
+
+def part_of_dense(m: Maker) -> Value:
+    rows, inputs, outputs = m.number(1, 3), m.pick(5, 8, 12), m.number(1, m.most)
+    count = m.pick(1, 3, 4)
+    first = m.pick(0, inputs - count, min(4, inputs - count))
+    x, w = m.arg((rows, inputs), I8, name="x"), part_of_weights(m, (outputs, count), "")
+    bias = [m.const((outputs,), I32, most=5000)] if m.flag() else []
+    return m.tail(m.b.add(contraction.IntDense(x, w, *bias, first_channel=first)))
+
+
+def part_of_weights(m: Maker, shape: tuple[int, ...], layout: str) -> Value:
+    return m.arg(shape, I8, layout, "w") if m.flag() else m.const(shape, I8, layout)
+
+
 def depthwise(m: Maker, elem: DType = I8, op: type[Op] = contraction.IntDepthwiseConv2D) -> Value:
     x = m.image(elem)
     options = window_options(m, x, dilated=True)
@@ -358,6 +382,8 @@ KINDS: dict[str, Callable[[Maker], Value]] = {
     "word_conv": word_conv,
     "depthwise": depthwise,
     "dense": dense,
+    "part_of_conv": part_of_conv,
+    "part_of_dense": part_of_dense,
     "average_pool": lambda m: pool(m, window.IntAveragePool2D),
     "max_pool": lambda m: pool(m, window.IntMaxPool2D),
     "sum": summed,

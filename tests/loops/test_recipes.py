@@ -148,6 +148,34 @@ def test_pointwise_with_margins() -> None:
         steps_of(conv((2, 3), channels, (1, 1), pad=((1, 0), (0, 2))))
 
 
+def part_of_pointwise(size: tuple[int, int], channels: tuple[int, int, int], outputs: int, constant: bool) -> Case:
+    """`channels`: of x, the first that the weights meet, and how many."""
+    layer, (every, first, count) = Layer(sum(size) + sum(channels)), channels
+    x = layer.b.arg(TensorType((1, *size, every), DType.I8, "NHWC"), "x")
+    array = layer.const((outputs, 1, 1, count), np.int8)
+    given = TensorType(array.shape, DType.I8, "OHWI")
+    w = layer.b.const(array, layout="OHWI") if constant else layer.b.arg(given, "w")
+    acc = layer.b.add(contraction.IntConv2D(x, w, first_channel=first if count < every else -1))
+    (case,) = cases_of(layer.b.ret(acc))
+    return case
+
+
+@pytest.mark.parametrize("constant", [True, False])
+@pytest.mark.parametrize("channels", [(8, 0, 8), (8, 0, 4), (8, 4, 4), (16, 4, 8), (12, 4, 8)])
+def test_pointwise_over_a_part_of_the_channels(channels: tuple[int, int, int], constant: bool) -> None:
+    """Weights that are trained, in RAM, and those beside them that are not, in flash."""
+    for size, outputs, level in product(((1, 1), (1, 4), (3, 3), (4, 4)), (2, 5, 6), LEVELS):
+        steps = steps_of(part_of_pointwise(size, channels, outputs, constant), level)
+        assert "tensorize" in steps and ("pack" in steps) == constant
+
+
+@pytest.mark.parametrize("channels", [(9, 0, 8), (12, 2, 8), (12, 4, 6)])
+def test_a_part_of_the_channels_that_is_not_whole_words_is_no_pointwise_of_words(
+    channels: tuple[int, int, int],
+) -> None:
+    assert "interleave" not in steps_of(part_of_pointwise((3, 3), channels, 4, False))
+
+
 # -- windows ----------------------------------------------------------------------------------------------------------
 
 WINDOWS = ((3, 3), (1, 3), (3, 1), (2, 2), (5, 1), (1, 4), (4, 5))

@@ -23,6 +23,7 @@ from tinyir.diagnostics import TinyIRError, TinyIRWarning, UsageError, did_you_m
 COMMANDS = {
     "compile": "compile a model to C or NumPy",
     "run": "compile a model and run it",
+    "train": "train a model on examples",
     "verify": "compare with TFLite Micro, op by op",
     "profile": "show instructions and cycles of each op",
     "tune": "search for the fastest schedules",

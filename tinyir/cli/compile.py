@@ -18,11 +18,11 @@ from tinyir.pipeline import Result, compile_file, write_files
 EXAMPLE = """  tinyir compile person.tflite -o out/
   tinyir compile person.tflite -o out/ --target stm32f746g-disco --max-ram 64K --max-flash 256K
   tinyir compile person.tflite -o out/ --backend numpy
-  tinyir compile mlp.tir -o out/ --train --loss softmax-cross-entropy --optimizer sgd"""
+  tinyir compile mlp.tir -o out/ --train all --loss softmax-cross-entropy --optimizer sgd"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("model", type=Path, help="a .tflite file, an .npz backbone or IR text")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the program")
     parser.add_argument("--backend", choices=["c", "numpy"], default="c", help="what to print (default: c)")
     parser.add_argument("--picture", action="store_true", help="show the arena over time")

@@ -53,11 +53,14 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add `--train` and what goes with it."""
     group = parser.add_argument_group("training")
-    group.add_argument("--train", action="store_true", help="let the program train its weights and biases")
+    group.add_argument(
+        "--train",
+        metavar="PLAN",
+        help="let the program train what this file says (`tinyir train-plan` makes one), or `all` weights and biases",
+    )
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
-        "--against",
-        dest="train_target",
+        "--train-target",
         choices=get_args(TargetName),
         default=Training.target,
         help="what the output is compared with: a class number, or a tensor",
@@ -69,11 +72,18 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         metavar="OPTIONS",
         help="change the images of each step: rotation=10,flip=true,... (`tinyir passes augment`)",
     )
+    group.add_argument(
+        "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
+    )
 
 
 def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
-    return Training(args.loss, args.train_target, args.optimizer) if args.train else None
+    if args.train is None:
+        return None
+    plan = None if args.train == "all" else Path(args.train)
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
+    return Training(args.loss, args.train_target, args.optimizer, **more)
 
 
 def options_from(args: argparse.Namespace, **more: Any) -> Options:

@@ -19,7 +19,7 @@ EXAMPLE = """  tinyir inspect model.tflite
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("input", type=Path, help="a .tflite file, an .npz backbone or IR text")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tinyir.cli import command_parser
 from tinyir.cli.pass_options import add_pass_options, load_pass_files, make_manager
 from tinyir.diagnostics import IRError
-from tinyir.frontends.load import is_tflite, load
+from tinyir.frontends.load import is_model, load
 from tinyir.frontends.text import parse, read_text
 from tinyir.ir.core import Module
 from tinyir.ir.printer import print_module, save_module
@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[Module, str]:
     if path == STDIN:
         text = _stdin_text()
         return parse(text, "<stdin>"), text
-    if is_tflite(path):
+    if is_model(path):
         return load(path), ""
     text = read_text(path)
     return parse(text, str(path), path.parent), text

@@ -43,7 +43,7 @@ SHOWN = {OpClass.MAC: "MAC", OpClass.PACK: "pack", OpClass.LOAD: "load", OpClass
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("model", type=Path, help="a .tflite file, an .npz backbone or IR text")
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well; - prints nothing else")
     parser.add_argument(
         "--annotate", metavar="OP", help="show the hot loops of an op (number or name) with counts and cycles"

@@ -19,7 +19,7 @@ EXAMPLE = """  tinyir run person.tflite --input photo.npy
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("model", type=Path, help="a .tflite file, an .npz backbone or IR text")
     parser.add_argument("--input", type=Path, required=True, help=".npy, or .npz with one array per input by name")
     parser.add_argument("--backend", choices=["numpy", "host", "m7"], default="host", help="where (default: host)")
     parser.add_argument("--output", type=Path, help=".npy, or .npz for several outputs; printed if not given")

@@ -23,7 +23,7 @@ EXAMPLE = """  tinyir tune person.tflite -o person.toml -O speed --jobs 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, help="a .tflite file or IR text")
+    parser.add_argument("model", type=Path, help="a .tflite file, an .npz backbone or IR text")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where schedules go (TOML)")
     parser.add_argument("--trials", type=_positive, default=40, metavar="N", help="programs to measure (default: 40)")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="trials at a time (default: 1)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 from tinyir.diagnostics import UsageError
 from tinyir.loops.ir import Kernel
 from tinyir.loops.schedule import ScheduleError, apply
+from tinyir.toml_text import quoted
 
 FORMAT = 1
 HEAD = "# Schedules of kernels, for `tinyir compile --schedule`."
@@ -42,9 +42,9 @@ def schedules_text(schedules: Schedules) -> str:
     """The file that `parse_schedules` reads back."""
     parts = [f"{HEAD}\nformat = {FORMAT}\n"]
     for name, stored in schedules.items():
-        steps = "".join(f"  {_quoted(step)},\n" for step in stored.steps)
+        steps = "".join(f"  {quoted(step)},\n" for step in stored.steps)
         parts.append(
-            f"\n[kernels.{_quoted(name)}]\nfingerprint = {_quoted(stored.fingerprint)}\n"
+            f"\n[kernels.{quoted(name)}]\nfingerprint = {quoted(stored.fingerprint)}\n"
             + (f"steps = [\n{steps}]\n" if steps else "steps = []\n")
         )
     return "".join(parts)
@@ -107,8 +107,3 @@ def replay(kernel: Kernel, stored: StoredSchedule, where: str) -> Kernel:
             message = f"{where}: kernel `{kernel.name}`, step {number} `{step}`: {error.message}"
             raise ScheduleError(message, notes=error.notes, help=error.help) from None
     return kernel
-
-
-def _quoted(text: str) -> str:
-    """A basic string of TOML; JSON's differ in that they may hold a DEL and write what is beyond 16 bits as two."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

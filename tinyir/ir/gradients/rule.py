@@ -9,7 +9,7 @@ import numpy as np
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.nn_window import Sum
-from tinyir.ir.ops.tensor import Broadcast, Reshape
+from tinyir.ir.ops.tensor import Broadcast, Pad, Reshape, Slice
 from tinyir.ir.shapes import broadcast_axes
 from tinyir.ir.types import TensorType
 
@@ -42,6 +42,19 @@ class Backward(Builder):
     def broadcast(self, g: Value, type: TensorType) -> Value:
         """`g` repeated to the shape of `type`."""
         return g if g.type.shape == type.shape else self.add(Broadcast(g, shape=type.shape, types=type))
+
+    def channels(self, x: Value, axis: int, first: int, count: int) -> Value:
+        """`count` elements of `x` along `axis`."""
+        shape = x.type.shape
+        begin = tuple(first if i == axis else 0 for i in range(len(shape)))
+        size = tuple(count if i == axis else n for i, n in enumerate(shape))
+        return self.add(Slice(x, begin=begin, size=size, stride=(1,) * len(shape)))
+
+    def channels_back(self, g: Value, type: TensorType, axis: int, first: int, count: int) -> Value:
+        """The gradient `g` of what `channels` took of a value of `type`, with zeros for the rest."""
+        rest = type.shape[axis] - first - count
+        pads = tuple((first, rest) if i == axis else (0, 0) for i in range(len(type.shape)))
+        return self.add(Pad(g, pads=pads, types=type)) if first or rest else g
 
 
 @singledispatch

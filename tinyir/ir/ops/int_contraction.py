@@ -3,6 +3,8 @@ product is just a product, and padding reads as `pad_value` (the zero point of x
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
@@ -12,7 +14,11 @@ from tinyir.ir.types import DType, ElemType, TensorType
 
 @define_op("int.conv2d", Trait.PURE, Trait.CONTRACTION)
 class IntConv2D(Op):
-    """y[n,h,w,o] = bias[o] + sum over kh, kw, i of x[n, h*stride + kh*dilation - pad, ..., i] * w[o,kh,kw,i]."""
+    """y[n,h,w,o] = bias[o] + sum over kh, kw, i of x[n, h*stride + kh*dilation - pad, ..., i] * w[o,kh,kw,i].
+
+    With `first_channel` the weights meet the channels of x from there on: a layer whose weights are trained in part is
+    the sum of two.
+    """
 
     x: Value = operand("i8, axes N, H, W, C")
     w: Value = operand("i8 or i16, axes O, H, W, I")
@@ -21,16 +27,18 @@ class IntConv2D(Op):
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
     pad_value: int = attr("what x reads as in the padding", default=0)
+    first_channel: int = attr("the first channel of x that w meets; -1: x has no others", default=-1)
     y: Value = result("i32 accumulators, axes N, H, W, C")
 
     def infer(self) -> TensorType:
-        return conv_result(self, self.x.type, self.w.type, DType.I32)
+        x = channels_read(self, self.x.type, self.w.type, self.first_channel)
+        return conv_result(self, x, self.w.type, DType.I32)
 
     def canonical_layouts(self) -> tuple[str, ...]:
         return "NHWC", "OHWI", "C", "NHWC"
 
     def reference(self) -> Reference:
-        return Reference(semantics.conv2d, dict(self.attrs))
+        return Reference(semantics.conv2d, _given(self.attrs))
 
     def macs(self) -> int:
         return self.type.elements * self.w.type.elements // self.w.type.size("O")
@@ -64,21 +72,41 @@ class IntDepthwiseConv2D(Op):
 
 @define_op("int.dense", Trait.PURE, Trait.CONTRACTION)
 class IntDense(Op):
-    """y[n,o] = bias[o] + sum over i of x[n,i] * w[o,i]."""
+    """y[n,o] = bias[o] + sum over i of x[n,i] * w[o,i]; with `first_channel` of x[n,first_channel+i]."""
 
     x: Value = operand("i8 [n, i]")
     w: Value = operand("i8 or i16 [o, i]")
     bias: Value | None = operand("i32 [o]; the zero point of x folded in", optional=True)
+    first_channel: int = attr("the first column of x that w meets; -1: x has no others", default=-1)
     y: Value = result("i32 accumulators [n, o]")
 
     def infer(self) -> TensorType:
-        return dense_result(self, self.x.type, self.w.type, DType.I32)
+        x = channels_read(self, self.x.type, self.w.type, self.first_channel)
+        return dense_result(self, x, self.w.type, DType.I32)
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense)
+        return Reference(semantics.dense, _given(self.attrs))
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements
+
+
+def channels_read(op: Op, x: TensorType, w: TensorType, first: int) -> TensorType:
+    """`x` less the channels (columns of a matrix) that `w` does not meet. Raises IRError where it lacks some."""
+    named = "C" in x.layout and "I" in w.layout
+    if first == -1 or (not named and (len(x.shape) != 2 or len(w.shape) != 2)):
+        return x
+    axis, count = (x.axis("C"), w.size("I")) if named else (1, w.shape[1])
+    op.require(
+        0 <= first <= x.shape[axis] - count,
+        f"reads the channels {first} to {first + count - 1} of an x that has {x.shape[axis]}",
+    )
+    return x.with_shape((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.layout)
+
+
+def _given(attrs: dict[str, Any]) -> dict[str, Any]:
+    """The attributes without a first channel that says nothing."""
+    return {name: value for name, value in attrs.items() if (name, value) != ("first_channel", -1)}
 
 
 @define_op("int.fold_zero_point", Trait.PURE, Trait.WINDOW)

@@ -120,7 +120,7 @@ def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
 
 @define_op("nn.dense", Trait.PURE, Trait.CONTRACTION)
 class Dense(Op):
-    """y[n,o] = bias[o] + sum over i of x[n,i] * w[o,i].
+    """y[n,o] = bias[o] + sum over i of x[n,first_channel+i] * w[o,i], first_channel being 0 where w meets all of x.
 
     TFLite Micro requantises with double rounding, LiteRT's reference kernel with single rounding
     (`reference/integer_ops/fully_connected.h`); the numerics of the compilation choose.
@@ -129,10 +129,16 @@ class Dense(Op):
     x: Value = operand("[n, i]")
     w: Value = operand("[o, i]")
     bias: Value | None = operand("[o]", optional=True)
+    first_channel: int = attr("the first column of x that w meets; -1 if it meets all", default=-1)
     y: Value = result("[n, o]")
 
     def infer(self) -> TensorType:
-        return dense_result(self, self.x.type, self.w.type, self.x.type.elem)
+        x, first, depth = self.x.type, self.first_channel, self.w.type.shape[-1]
+        if first != -1 and len(x.shape) == 2:
+            inside = 0 <= first <= x.shape[1] - depth
+            self.require(inside, f"reads columns {first}..{first + depth - 1} of {x.shape[1]}")
+            x = x.with_shape((x.shape[0], depth))
+        return dense_result(self, x, self.w.type, self.x.type.elem)
 
     def verify(self) -> None:
         _verify_kinds(self)
@@ -140,10 +146,12 @@ class Dense(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(not w.per_axis or set(w.zero_points) == {0}, "needs per-channel weights with the zero point 0")
             self.require(w.axis in (None, 0), "needs one weight scale, or one per row")
+            self.require(self.first_channel == -1, "reads all columns of a quantised x")
             require_multipliers(self, contraction_multipliers(x, w, y))
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense_float)
+        first = self.first_channel
+        return Reference(semantics.dense_float, {} if first == -1 else {"first_channel": first})
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements

@@ -39,8 +39,11 @@ def conv2d(
     pad: tuple[Pair, Pair],
     dilation: Pair = (1, 1),
     pad_value: int = 0,
+    first_channel: int = 0,
 ) -> Array:
-    """Integer convolution to int32 accumulators; padding reads as `pad_value`."""
+    """Integer convolution to int32 accumulators; padding reads as `pad_value`. `x` may have more channels, before and
+    behind those that `w` meets."""
+    x = x[..., first_channel : first_channel + w.shape[3]]
     patches = windows(x, (w.shape[1], w.shape[2]), stride, dilation, pad, pad_value)
     columns = patches.reshape(*patches.shape[:3], -1).astype(np.float64)
     acc = (columns @ w.reshape(w.shape[0], -1).astype(np.float64).T).astype(np.int64)
@@ -68,8 +71,9 @@ def depthwise_conv2d(
     return _with_bias(acc, bias)
 
 
-def dense(x: Array, w: Array, bias: Array | None = None) -> Array:
-    """Integer x @ w.T + bias to int32 accumulators."""
+def dense(x: Array, w: Array, bias: Array | None = None, *, first_channel: int = 0) -> Array:
+    """Integer x @ w.T + bias to int32 accumulators. `x` may have more columns, before and behind."""
+    x = x[:, first_channel : first_channel + w.shape[1]]
     acc = (x.astype(np.float64) @ w.astype(np.float64).T).astype(np.int64)
     return _with_bias(acc, bias)
 
@@ -116,11 +120,11 @@ def depthwise_conv2d_float(
     return acc if bias is None else acc + bias
 
 
-def dense_float(x: Array, w: Array, bias: Array | None = None) -> Array:
-    """float32 x @ w.T + bias, the products added one by one."""
+def dense_float(x: Array, w: Array, bias: Array | None = None, *, first_channel: int = 0) -> Array:
+    """float32 x @ w.T + bias, the products added one by one. `x` may have more columns, before and behind."""
     acc = np.zeros((x.shape[0], w.shape[0]), np.float32)
     for i in range(w.shape[1]):
-        acc += x[:, i, None] * w[:, i]
+        acc += x[:, first_channel + i, None] * w[:, i]
     return acc if bias is None else acc + bias
 
 

@@ -54,7 +54,7 @@ def lower_conv(low: Lowering, op: Op, finish: Finish) -> Body:
     taps, tap_loops = _tap_loops(low, w, depthwise)
     stride, dilation, pad = op.attrs["stride"], op.attrs["dilation"], op.attrs["pad"]
     multiplier = w.type.size("O") // x.type.size("C")
-    channel = taps.get("I", Affine())
+    channel = taps.get("I", Affine()) + max(op.attrs.get("first_channel", 0), 0)
     if depthwise:
         channel, loops, out, point = _input_channel(low, y, loops, point, multiplier)
     index = {
@@ -114,13 +114,14 @@ def _with_bias(
 
 
 def lower_dense(low: Lowering, op: Op, finish: Finish) -> Body:
-    """y[n, o] = bias[o] + sum over i of x[n, i] * w[o, i]."""
+    """y[n, o] = bias[o] + sum over i of x[n, first_channel + i] * w[o, i]."""
     x, w, y = op.operands[0], op.operands[1], op.result
     row, row_loop = low.axis("n", y.type.shape[0])
     out, out_loop = low.axis("o", y.type.shape[1])
-    tap, tap_loop = low.axis("i", x.type.shape[1])
+    tap, tap_loop = low.axis("i", w.type.shape[1])
+    column = tap + max(op.attrs.get("first_channel", 0), 0)
     acc_ty = Ty(DType.F32 if y.type.elem is DType.F32 else DType.I32)
-    term = Bin("*", widened(low.load(x, (row, tap)), acc_ty), widened(low.load(w, (out, tap)), acc_ty))
+    term = Bin("*", widened(low.load(x, (row, column)), acc_ty), widened(low.load(w, (out, tap)), acc_ty))
     body, result = _with_bias(low, op, out, acc_ty, tap_loop, term)
     return nest([*row_loop, *out_loop], (*body, *finish((row, out), result)))
 

@@ -77,9 +77,14 @@ def by_fours(kernel: Kernel, var: str) -> Kernel:
 def interleave_channels(kernel: Kernel, policy: Policy, channel: str, *inner: str) -> Kernel:
     """Pairs of output channels whose weights lie side by side, in the order in which the loops `inner` use them:
     element by element as int8, word by word as int16. Where the channels are odd in number each is alone: its words
-    hold neighbours in turn, the last two loops exchanged."""
+    hold neighbours in turn, the last two loops exchanged. Weights that are no constants stay as they are, which is the
+    same as each channel alone."""
     alone = (*inner[:-2], inner[-1], inner[-2])
     extent = extent_of(kernel, channel)
+    if kernel.param("weights").role != "const":
+        require(len(inner) == 3, "weights in no words")
+        kernel = flatten(kernel, "weights", 0)
+        return kernel if extent == 1 else split(kernel, channel, block_size(extent, 2), f"{channel}o", f"{channel}i")
     if extent == 1:
         return flatten(pack(kernel, "weights", *alone), "weights", 0)
     pair = block_size(extent, 2)

@@ -49,7 +49,7 @@ def dense(kernel: Kernel, policy: Policy) -> Kernel:
     once, which costs more if it is read but once."""
     nest, x = loops(kernel), kernel.param("x")
     require("i" in nest and x.dtype is DType.I8, "no row of int8")
-    depth, outputs = x.shape[-1], extent_of(kernel, "o")
+    depth, outputs = nest["i"].extent, extent_of(kernel, "o")
     staged = depth % 4 != 0 or (policy.widen_rows and outputs > ROWS)
     if staged:
         kernel = stage(kernel, "x", "n" if "n" in nest else "all", "xs", "i16")
@@ -86,9 +86,11 @@ def pointwise(kernel: Kernel, policy: Policy) -> Kernel:
     nest, x = loops(kernel), kernel.param("x")
     require(not {"kh", "kw"} & nest.keys() and {"c", "ic"} <= nest.keys(), "no 1x1 convolution")
     require(x.dtype is DType.I8 and not has_guards(kernel), "no rows of int8")
-    depth = x.shape[-1]
-    require(depth % 4 == 0, "rows that are not whole words")
+    depth = nest["ic"].extent
+    require(depth % 4 == 0 and x.shape[-1] % 4 == 0, "rows that are not whole words")
     kernel, pixel = one_pixel_loop(kernel)
+    if depth < x.shape[-1]:
+        kernel = unflatten(kernel, "x", x.elements // x.shape[-1], x.shape[-1])
     kernel, words = sum_in_words(kernel, "ic", depth, "c")
     kernel = interleave_channels(kernel, policy, "c", *words)
     if not pixel:
@@ -119,12 +121,17 @@ def tiled(kernel: Kernel, pixel: str, end: str, size: int, words: list[str], pol
 def side_by_side(kernel: Kernel, staged: str, size: int, depth: int) -> Kernel:
     """Blocks of `size` widened pixels with the words of all side by side: a block's words lie at the same distances
     whatever its depth, so that layers of different depths can share code."""
-    copy, blocks = f"{staged}_0", kernel.param(staged).elements // (size * depth)
-    kernel = split(kernel, copy, size * depth, f"{copy}t", f"{copy}p")
-    kernel = split(kernel, f"{copy}p", depth, f"{copy}i", f"{copy}k")
-    kernel = by_fours(kernel, f"{copy}k")
+    copy, row, blocks = f"{staged}_0", f"{staged}_0k", kernel.param(staged).elements // (size * depth)
+    if f"{staged}_1" in loops(kernel):  # a part of the channels
+        row, kernel = f"{staged}_1", flatten(kernel, staged, 0)
+        kernel = split(kernel, copy, size, f"{copy}t", f"{copy}i") if copy in loops(kernel) else kernel
+    else:
+        kernel = split(kernel, copy, size * depth, f"{copy}t", f"{copy}p")
+        kernel = split(kernel, f"{copy}p", depth, f"{copy}i", row)
+    kernel = by_fours(kernel, row)
     kernel = permute(unflatten(kernel, staged, blocks, size, depth // 4, 2, 2), staged, 0, 2, 4, 1, 3)
-    return share(jam(tensorize(kernel, f"{copy}kb", f"{copy}ka"), f"{copy}i"), f"{copy}ko")
+    kernel = tensorize(kernel, f"{row}b", f"{row}a")
+    return share(jam(kernel, f"{copy}i") if f"{copy}i" in loops(kernel) else kernel, f"{row}o")
 
 
 def convolution(kernel: Kernel, policy: Policy) -> Kernel:

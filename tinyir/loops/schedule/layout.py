@@ -61,9 +61,15 @@ def pad_rows(kernel: Kernel, buffer: str, before: int, multiple: int) -> Kernel:
 
 
 def _scratch_of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
-    param = param_of(kernel, buffer)
-    if param.role != "scratch" or is_gathered(kernel, buffer):
+    if param_of(kernel, buffer).role != "scratch" or is_gathered(kernel, buffer):
         raise refuse(kernel, f"{what} `{buffer}`", "it is no scratch, or read as a table")
+    return _of_elements(kernel, buffer, what)
+
+
+def _of_elements(kernel: Kernel, buffer: str, what: str) -> Param:
+    param = param_of(kernel, buffer)
+    if param.role == "const" or is_gathered(kernel, buffer):
+        raise refuse(kernel, f"{what} `{buffer}`", "it is a constant, or read as a table")
     words = [e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == buffer and e.ty.lanes > 1]
     if words or _stores_words(kernel.body, buffer):
         raise refuse(kernel, f"{what} `{buffer}`", "it is read or written by words")
@@ -76,11 +82,11 @@ def _stores_words(body: Body, buffer: str) -> bool:
 
 @primitive
 def unflatten(kernel: Kernel, buffer: str, *sizes: int) -> Kernel:
-    """Scratch of one dimension gets several: of unflatten(s, 5, 3, 4), s[12*b + 4*i + k] becomes s[b, i, k].
+    """A buffer of one dimension gets several: of unflatten(s, 5, 3, 4), s[12*b + 4*i + k] becomes s[b, i, k].
 
     Refuses indices that the loops do not take apart in this way.
     """
-    param = _scratch_of_elements(kernel, buffer, "unflatten")
+    param = _of_elements(kernel, buffer, "unflatten")
     what = f"unflatten `{buffer}` to {', '.join(map(str, sizes))}"
     if len(param.shape) != 1 or not sizes or min(sizes) < 1 or prod(sizes) != param.shape[0]:
         raise refuse(kernel, what, f"its shape is {', '.join(map(str, param.shape))}")

@@ -1,0 +1,137 @@
+"""Layers of which some input channels are trained: the weights in two parts, and the trained channels in front."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tinyir.ir.builder import Builder
+from tinyir.ir.core import Op, Value
+from tinyir.ir.opdef import Trait
+from tinyir.ir.ops.func import Const
+from tinyir.ir.ops.nn_contraction import Dense
+from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.nn_window import AveragePool2D, MaxPool2D, Mean
+from tinyir.ir.ops.tensor import Reshape
+from tinyir.ir.rewrite import replace_op
+from tinyir.ir.types import DType
+from tinyir.train_plan import Layer, PlanError
+
+
+def split_channels(layer: Layer, count: int) -> tuple[Op, Op]:
+    """Replace the layer by the sum of two, which are returned: one over its first `count` input channels, and one over
+    the others, with the bias.
+
+        %y = nn.dense(%x, %w, %b)  ->  %t = nn.dense(%x, %w[:, :count]) {first_channel = 0}
+                                       %f = nn.dense(%x, %w[:, count:], %b) {first_channel = count}
+                                       %y = nn.add(%f, %t)
+
+    Raises PlanError for a layer that cannot be split.
+    """
+    op = layer.op
+    weights = _const(layer, 1)
+    if not isinstance(op, Dense) or weights.type.elem != DType.F32:
+        raise PlanError(
+            f"the plan trains {count} of {layer.channels} input channels of `{layer.name}`, a {op.opname} of "
+            f"{weights.type}; shares are for float nn.dense",
+            help="train all of its channels or none",
+        )
+    array, name = weights.value, weights.result.name
+    assert op.block is not None
+    b = Builder(op.block, before=op, loc=op.loc)
+    trained = Dense(op.x, b.const(array[:, :count], name), first_channel=0, name=f"{op.y.name}.trained")
+    b.insert(trained)
+    rest = b.const(array[:, count:], f"{name}.frozen")
+    frozen = Dense(op.x, rest, op.bias, first_channel=count, name=f"{op.y.name}.frozen")
+    total = b.add(Add(b.add(frozen), trained.result, name=op.y.name))
+    replace_op(op, [total])
+    _drop(weights)
+    return trained, frozen
+
+
+def largest_first(layer: Layer, count: int) -> None:
+    """Renumber the input channels of the layer so that the `count` with the largest weights (sum of magnitudes) come
+    first, each part in its old order. The layer that makes them renumbers its outputs, and what lies between them, so
+    that the model computes what it did up to the order of its sums.
+
+    Raises PlanError where the channels cannot be renumbered.
+    """
+    weights = _const(layer, 1)
+    axis = weights.type.axis("I") if weights.type.layout else 1
+    others = tuple(i for i in range(weights.value.ndim) if i != axis)
+    size = np.abs(weights.value.astype(np.float64)).sum(axis=others)
+    first = np.sort(np.argsort(-size, kind="stable")[:count])
+    order = np.concatenate([first, np.setdiff1d(np.arange(size.size), first)])
+    makers = _makers(layer)
+    _renumber(layer.op, 1, axis, order)
+    for maker in makers:
+        weight = maker.operands[1].type
+        _renumber(maker, 1, weight.axis("O") if weight.layout else 0, order)
+        if len(maker.operands) > 2:
+            _renumber(maker, 2, 0, order)
+
+
+def _makers(layer: Layer) -> list[Op]:
+    """The layers whose output channels are the input channels of this one: the last that mixes channels, and depthwise
+    convolutions behind it. Raises PlanError, with the op in the way, for channels that others see too."""
+    makers: list[Op] = []
+    value = layer.op.operands[0]
+    while True:
+        op = value.defining_op
+        if op is None:
+            raise _fixed(layer, f"they are those of the input `{value.name}`")
+        if len(value.users) > 1:
+            raise _fixed(layer, f"`{value.name}` has other readers")
+        if op.has(Trait.CONTRACTION):
+            if any(not isinstance(v.defining_op, Const) or v.type.elem != DType.F32 for v in op.operands[1:]):
+                raise _fixed(layer, f"`{value.name}` has weights that are not constant f32")
+            makers.append(op)
+            if "I" in op.operands[1].type.layout or isinstance(op, Dense):
+                return makers
+            if op.operands[0].type.size("C") != op.result.type.size("C"):
+                raise _fixed(layer, f"`{value.name}` makes several channels of one")
+        elif not _keeps_channels(op):
+            raise _fixed(layer, f"`{op.opname}` lies between")
+        value = op.operands[0]
+
+
+def _fixed(layer: Layer, reason: str) -> PlanError:
+    return PlanError(
+        f"the input channels of `{layer.name}` cannot be renumbered by magnitude: {reason}", help='select = "first"'
+    )
+
+
+def _keeps_channels(op: Op) -> bool:
+    """Whether the op, whose last axis is the channels, does the same to each of them."""
+    x, y = op.operands[0].type, op.results[0].type
+    if isinstance(op, Mean):
+        return len(x.shape) - 1 not in op.axes
+    if op.has(Trait.ELEMENTWISE):
+        return x.shape == y.shape and all(v.type.elements == 1 for v in op.operands[1:])
+    return isinstance(op, (MaxPool2D, AveragePool2D, Reshape)) and x.shape[-1] == y.shape[-1]
+
+
+def _const(layer: Layer, index: int) -> Const:
+    const = layer.op.operands[index].defining_op
+    if not isinstance(const, Const):
+        raise PlanError(f"the weights of `{layer.name}` are no constant")
+    return const
+
+
+def _renumber(op: Op, index: int, axis: int, order: npt.NDArray[np.intp]) -> None:
+    """Permute a constant operand along an axis. Other readers of the constant keep it as it is."""
+    value = op.operands[index]
+    const = value.defining_op
+    assert isinstance(const, Const) and op.block is not None
+    b = Builder(op.block, before=op, loc=const.loc)
+    op.set_operand(index, _taken(b, value, np.take(const.value, order, axis)))
+    _drop(const)
+
+
+def _taken(b: Builder, like: Value, array: npt.NDArray[np.generic]) -> Value:
+    return b.const(array, like.name, like.type.elem, like.type.layout)
+
+
+def _drop(const: Const) -> None:
+    if not const.result.uses:
+        const.erase()

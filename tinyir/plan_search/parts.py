@@ -1,0 +1,81 @@
+"""What a plan is put together of, and what that needs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyir.diagnostics import UsageError
+from tinyir.pipeline import Options, Training, compile_file
+from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
+
+RATIOS = (1.0, 0.5, 0.25, 0.125)
+"""The shares of input channels that are tried of each layer."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes of RAM of a program: the planned arena, over forward, backward and updates, and the parameters."""
+
+    arena: int
+    params: int
+
+    @property
+    def ram(self) -> int:
+        """All of it; the stack, which takes a C compiler to know, is not in it."""
+        return self.arena + self.params
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model, how it is compiled, and how it trains."""
+
+    model: Path
+    options: Options
+    training: Training
+
+
+def groups(layers: Sequence[Layer]) -> list[list[TrainPlan]]:
+    """The parts of plans for a model with `layers`, each with the classifier: biases to some depth, and for each other
+    layer shares of its input channels. A plan takes at most one part of each group."""
+    biased = [len(layers) - layer.index for layer in layers[:-1] if len(layer.op.operands) > 2]
+    found = [[TrainPlan(depth) for depth in reversed(biased)]]
+    for layer in layers[:-1]:
+        called = layer.name if layer.names and find_layer(layers, layer.name) is layer else layer.index
+        by_count = {max(1, round(ratio * layer.channels)): ratio for ratio in reversed(RATIOS)}
+        found.append([TrainPlan(0, True, (Share(called, ratio),)) for _, ratio in sorted(by_count.items())])
+    return [group for group in found if group]
+
+
+def together(parts: Sequence[TrainPlan]) -> TrainPlan:
+    """One plan that trains what the parts train."""
+    depth = max((part.biases or 0 for part in parts), default=0)
+    return TrainPlan(depth, True, tuple(share for part in parts for share in part.weights))
+
+
+def planned(task: Task, plan: TrainPlan | None, options: Options) -> tuple[Options, tempfile.TemporaryDirectory[str]]:
+    """`options` with training by `plan`, None standing for all, in a file that lives as long as the folder."""
+    folder = tempfile.TemporaryDirectory(prefix="tinyir-")
+    path = Path(folder.name) / "plan.toml"
+    path.write_text((plan or TrainPlan()).text(), encoding="utf-8")
+    return replace(options, train=replace(task.training, plan=path if plan is not None else None)), folder
+
+
+def needs(task: Task, plan: TrainPlan) -> Needs | None:
+    """What the program of `plan` needs, from its compilation; None for a plan that the model cannot be trained by."""
+    bare = replace(task.options, target="host", backend="c", measure=False, max_ram=None, max_flash=None)
+    options, folder = planned(task, plan, bare)
+    with folder:
+        try:
+            report = compile_file(task.model, options).report
+        except PlanError:
+            return None
+    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]))
+
+
+def check_task(task: Task) -> None:
+    """Raise UsageError for options that leave no place for a plan."""
+    if task.options.passes is not None:
+        raise UsageError("a pipeline of your own leaves no place for a plan")
