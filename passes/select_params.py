@@ -14,7 +14,7 @@ from tinyir.ir.ops.func import Const
 from tinyir.ir.training import INIT
 from tinyir.ir.types import DType, QType, TensorType
 from tinyir.passes.registry import Pass
-from tinyir.passes.split_weights import largest_first, split_channels
+from tinyir.passes.split_weights import largest_first, split_channels, trained_operand
 from tinyir.train_plan import Chosen, Layer, TrainPlan, choose, layers
 
 
@@ -75,7 +75,7 @@ class _Selection:
         if 0 < what.channels < layer.channels:
             trained, frozen = split_channels(layer, what.channels)
         if what.channels:
-            self._add(trained, 1)
+            self._add(trained, trained_operand(trained))
         if what.bias:
             self._add(frozen, 2)
 

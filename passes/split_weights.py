@@ -12,41 +12,50 @@ from tinyir.ir.ops.func import Const
 from tinyir.ir.ops.nn_contraction import Dense
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.nn_window import AveragePool2D, MaxPool2D, Mean
-from tinyir.ir.ops.tensor import Reshape
+from tinyir.ir.ops.tensor import Concat, Reshape
 from tinyir.ir.rewrite import replace_op
 from tinyir.ir.types import DType
 from tinyir.train_plan import Layer, PlanError
 
 
 def split_channels(layer: Layer, count: int) -> tuple[Op, Op]:
-    """Replace the layer by the sum of two, which are returned: one over its first `count` input channels, and one over
-    the others, with the bias.
+    """Take the weights of the layer apart, into its first `count` input channels and the others. A float layer becomes
+    the sum of two:
 
         %y = nn.dense(%x, %w, %b)  ->  %t = nn.dense(%x, %w[:, :count]) {first_channel = 0}
                                        %f = nn.dense(%x, %w[:, count:], %b) {first_channel = count}
                                        %y = nn.add(%f, %t)
 
-    Raises PlanError for a layer that cannot be split.
+    The weights of a quantised one are joined again by a tensor.concat, which legalize-quant turns into a sum of
+    accumulators. Returns the op that reads the trained part (see `trained_operand`), and the one that reads the bias.
     """
-    op = layer.op
-    weights = _const(layer, 1)
-    if not isinstance(op, Dense) or weights.type.elem != DType.F32:
-        raise PlanError(
-            f"the plan trains {count} of {layer.channels} input channels of `{layer.name}`, a {op.opname} of "
-            f"{weights.type}; shares are for float nn.dense",
-            help="train all of its channels or none",
-        )
-    array, name = weights.value, weights.result.name
+    op, weights = layer.op, _const(layer, 1)
+    axis = weights.type.axis("I") if weights.type.layout else 1
     assert op.block is not None
     b = Builder(op.block, before=op, loc=op.loc)
-    trained = Dense(op.x, b.const(array[:, :count], name), first_channel=0, name=f"{op.y.name}.trained")
+    array, name = weights.value, weights.result.name
+    parts = np.split(array, [count], axis)
+    first, rest = (_taken(b, weights.result, part) for part in parts)
+    rest.name = f"{name}.frozen"
+    if weights.type.elem != DType.F32:
+        joined = Concat(first, rest, axis=axis, name=f"{name}.joined")
+        op.set_operand(1, b.add(joined))
+        _drop(weights)
+        return joined, op
+    x, y = op.operands[0], op.results[0]
+    attrs = {name: value for name, value in op.attrs.items() if name != "first_channel"}
+    trained = type(op)(x, first, **attrs, first_channel=0, types=y.type, name=f"{y.name}.trained")
     b.insert(trained)
-    rest = b.const(array[:, count:], f"{name}.frozen")
-    frozen = Dense(op.x, rest, op.bias, first_channel=count, name=f"{op.y.name}.frozen")
-    total = b.add(Add(b.add(frozen), trained.result, name=op.y.name))
+    frozen = type(op)(x, rest, *op.operands[2:], **attrs, first_channel=count, types=y.type, name=f"{y.name}.frozen")
+    total = b.add(Add(b.add(frozen), trained.result, name=y.name))
     replace_op(op, [total])
     _drop(weights)
     return trained, frozen
+
+
+def trained_operand(op: Op) -> int:
+    """Which operand of the first op that `split_channels` returns is the trained part."""
+    return 0 if isinstance(op, Concat) else 1
 
 
 def largest_first(layer: Layer, count: int) -> None:

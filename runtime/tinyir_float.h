@@ -142,6 +142,17 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
     return lo < y && y < hi ? g : 0.0f;
 }
 
+/* acc + a * b, the product rounded by itself: VMLA, which gcc has to be told of. */
+static inline float tinyir_macf(float a, float b, float acc)
+{
+#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+    __asm__("vmla.f32 %0, %1, %2" : "+t"(acc) : "t"(a), "t"(b));
+    return acc;
+#else
+    return acc + a * b;
+#endif
+}
+
 /* 1 where the two are equal, else 0. */
 static inline float tinyir_equalf(int32_t a, int32_t b)
 {
@@ -175,6 +186,33 @@ static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int
 {
     const int64_t sum = (int64_t)a + b;
     return sum < lo ? lo : sum > hi ? hi : (int32_t)sum;
+}
+
+/* `yes` where a is the larger, else `no`. */
+static inline int32_t tinyir_pickf(float a, float b, int32_t yes, int32_t no)
+{
+    return a > b ? yes : no;
+}
+
+/* g where the two are equal, else 0. */
+static inline float tinyir_matchf(int32_t a, int32_t b, float g)
+{
+    return a == b ? g : 0.0f;
+}
+
+/* The gradient g of leaky ReLU at x. */
+static inline float tinyir_leaky_slopef(float g, float x, float alpha)
+{
+    return x > 0.0f ? g : alpha * g;
+}
+
+/* The gradient g of hard swish at x. */
+static inline float tinyir_hard_swish_slopef(float g, float x)
+{
+    if (!(x > -3.0f)) {
+        return 0.0f;
+    }
+    return x < 3.0f ? g * ((x + x + 3.0f) / 6.0f) : g;
 }
 
 #endif

@@ -29,11 +29,20 @@ from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
 from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
 from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
-from tinyir.runtime.trace import Kernel, Trace
+from tinyir.runtime.trace import Checks, Kernel, Trace
 from tinyir.target import Target, get_target
 
 LABEL_STATUS, RATE_STATUS, LOSS_STATUS = 3, 4, 5
 """What a step returns for a label that no class has, a rate that is not finite, a loss that is not finite."""
+
+
+RNG = "rng"
+"""The parameter that holds what random numbers are drawn from: a seed, and the number of steps."""
+
+
+def seeded(value: int) -> Array:
+    """The first value of that parameter for a seed."""
+    return np.array([value & 0xFFFFFFFF, 0], np.uint32).view(np.int32)
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,12 @@ class Trainer(ABC):
     @abstractmethod
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Replace the parameters. Raises UsageError for other names, types or shapes."""
+
+    def seed(self, value: int) -> None:
+        """Set the seed of the random numbers that training draws, and start them anew; nothing where it draws none."""
+        params = self.params
+        if RNG in params:
+            self.set_params(params | {RNG: seeded(value)})
 
     @abstractmethod
     def save(self) -> bytes:
@@ -179,6 +194,14 @@ class _CTrainer(Trainer):
         if status:
             raise CheckpointError(status)
 
+    def seed(self, value: int) -> None:
+        if self.training.seed is not None:
+            self._check(self._seed(self.training.seed, value & 0xFFFFFFFF))
+
+    @abstractmethod
+    def _seed(self, function: str, value: int) -> int:
+        """Call `function` with the parameters and a seed; its status."""
+
     @abstractmethod
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         """Call `function` with the parameters, a buffer that holds `data`, and `args`; its status, and the buffer."""
@@ -247,6 +270,9 @@ class HostTrainer(_CTrainer):
         self._check_memory(self._arena, self._params)
         return status
 
+    def _seed(self, function: str, value: int) -> int:
+        return int(self._library[function](ctypes.c_void_p(self._params.address), ctypes.c_uint32(value)))
+
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         buffer = Guarded("the checkpoint", len(data))
         buffer.bytes[:] = np.frombuffer(data, np.uint8)
@@ -271,11 +297,11 @@ class HostTrainer(_CTrainer):
 class M7Trainer(_CTrainer):
     """The C, on an emulated Cortex-M7 with the memories of a target. The parameters lie in its RAM."""
 
-    def __init__(self, info: ProgramInfo, target: Target, elf: Elf) -> None:
+    def __init__(self, info: ProgramInfo, target: Target, elf: Elf, checks: Checks = "bounds") -> None:
         super().__init__(info)
         self.target, self.elf = target, elf
         kernels = [Kernel(elf.functions[op.function], str(op)) for op in self.training.ops]
-        self._emulator = Emulator(elf, target, kernels=kernels, checks="bounds")
+        self._emulator = Emulator(elf, target, kernels=kernels, checks=checks)
         self._arena, self._params = elf.symbol("tinyir_arena"), elf.symbol("tinyir_params")
         self._check(self._emulator.call(self.training.init, self._params))
 
@@ -287,6 +313,7 @@ class M7Trainer(_CTrainer):
         opt: str = "-O3",
         *,
         stack_bytes: int = DEFAULT_STACK_BYTES,
+        checks: Checks = "bounds",
     ) -> M7Trainer:
         """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
         info = ProgramInfo.load(folder)
@@ -294,7 +321,7 @@ class M7Trainer(_CTrainer):
         compiler = compiler or CrossCompiler.detect()
         with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
             path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
-            return M7Trainer(info, target, Elf.read(path))
+            return M7Trainer(info, target, Elf.read(path), checks)
 
     def step(
         self, x: Array, target: int | Array, lr: float, *, count: bool = False, observe: Observer | None = None
@@ -331,6 +358,9 @@ class M7Trainer(_CTrainer):
     @property
     def _limit(self) -> int:
         return 200_000_000 + 64 * self.training.macs
+
+    def _seed(self, function: str, value: int) -> int:
+        return self._emulator.call(function, self._params, value)
 
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         (address,) = self._emulator.map_buffers([Buffer("checkpoint", len(data), writable)])

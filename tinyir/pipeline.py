@@ -65,7 +65,7 @@ class Training:
     def words(self) -> dict[str, str]:
         """The fields as pass options."""
         plan = "none" if self.plan is None else json.dumps(str(self.plan))
-        return {name: value_text(value) for name, value in vars(self).items() if name != "plan"} | {"plan": plan}
+        return {"plan": plan} | {name: value_text(value) for name, value in vars(self).items() if name != "plan"}
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            told = self.train.words()
-            parts = [SELECT_PASSES.format(**told), *parts, BACKWARD_PASSES.format(**told)]
+            fields = self.train.words()
+            parts = [SELECT_PASSES.format(**fields), *parts, BACKWARD_PASSES.format(**fields)]
             if self.train.classes is not None:
-                parts.insert(0, CLASSIFIER_PASSES.format(**told))
+                parts.insert(0, CLASSIFIER_PASSES.format(**fields))
         if self.camera is not None:
             parts.insert(0, pass_text(self.camera))
         if self.augment is not None:

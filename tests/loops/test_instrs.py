@@ -76,6 +76,12 @@ def leading_zeros(x: int) -> int:
     return f"{x:032b}".index("1")
 
 
+def hard_swish_slope(g: Any, x: Any) -> Any:
+    if x >= 3:
+        return g
+    return g * ((x + x + np.float32(3)) / np.float32(6)) if x > -3 else 0.0
+
+
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     "smlad": lambda a, b, acc: wrap(a[0] * b[0] + a[1] * b[1] + acc),
     "sxtb16": lambda w: (w[0], w[2]),
@@ -101,6 +107,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "minf": lambda a, b: b if a > b else a,
     "maxf": lambda a, b: b if a < b else a,
     "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
+    "macf": lambda a, b, acc: np.float32(np.float32(float(a) * float(b)) + np.float32(acc)),
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
@@ -108,6 +115,10 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "trunci": lambda x: limited(x, math.trunc),
     "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
+    "pickf": lambda a, b, yes, no: yes if b < a else no,
+    "matchf": lambda a, b, g: g if a - b == 0 else 0.0,
+    "leaky_slopef": lambda g, x, alpha: g if x > 0 else g * alpha,
+    "hard_swish_slopef": hard_swish_slope,
 }
 
 # -- arguments --------------------------------------------------------------------------------------------------------

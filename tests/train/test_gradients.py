@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
+from tests.train.differences import Array, Case, assert_rule_agrees, gradients
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import Builder, FuncBuilder
-from tinyir.ir.core import Op, Value
 from tinyir.ir.gradients import Backward, gradient
-from tinyir.ir.interp import evaluate
 from tinyir.ir.ops.func import Const
-from tinyir.ir.ops.nn_activation import Logistic, Relu, Softplus, Tanh
+from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
 from tinyir.ir.ops.nn_contraction import Dense
 from tinyir.ir.ops.nn_elementwise import Add, Clamp, Mul, Sub
 from tinyir.ir.ops.nn_window import LogSoftmax, Mean, Softmax, Sum
-from tinyir.ir.ops.tensor import Broadcast, Reshape, ResizeNearest
+from tinyir.ir.ops.tensor import Broadcast, Concat, Pad, Reshape, Slice, Transpose
+from tinyir.ir.ops.train import OneHot
 from tinyir.ir.types import DType, TensorType
-from tinyir.passes.build_backward import differentiate
-
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Case:
-    """An op on operands of `shapes`, and the same function in NumPy."""
-
-    name: str
-    shapes: tuple[tuple[int, ...], ...]
-    make: Callable[..., Op]
-    oracle: Callable[..., Array]
 
 
 def _softmax(x: Array, beta: float = 1.0) -> Array:
@@ -53,6 +35,8 @@ CASES = [
     Case("mul a row", ((4, 2, 3), (3,)), Mul, np.multiply),
     Case("relu", ((4, 6),), Relu, lambda x: np.maximum(x, 0)),
     Case("relu6", ((4, 6),), lambda x: Relu(x, hi=0.5), lambda x: np.clip(x, 0, 0.5)),
+    Case("leaky relu", ((4, 6),), lambda x: LeakyRelu(x, alpha=0.25), lambda x: np.where(x > 0, x, 0.25 * x)),
+    Case("hard swish", ((8, 12),), HardSwish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
     Case("clamp", ((4, 6),), lambda x: Clamp(x, lo=-0.5, hi=0.5), lambda x: np.clip(x, -0.5, 0.5)),
     Case("logistic", ((4, 6),), Logistic, lambda x: 1 / (1 + np.exp(-x))),
     Case("tanh", ((4, 6),), Tanh, np.tanh),
@@ -64,46 +48,25 @@ CASES = [
     Case("sum of all", ((2, 3),), lambda x: Sum(x, axes=(0, 1)), lambda x: x.sum()),
     Case("mean", ((2, 3, 4),), lambda x: Mean(x, axes=(1,), keep_dims=True), lambda x: x.mean(1, keepdims=True)),
     Case("reshape", ((2, 6),), lambda x: Reshape(x, shape=(3, 4)), lambda x: x.reshape(3, 4)),
+    Case("transpose", ((2, 3, 4),), lambda x: Transpose(x, perm=(2, 0, 1)), lambda x: x.transpose(2, 0, 1)),
+    Case("pad", ((2, 3),), lambda x: Pad(x, pads=((1, 0), (2, 1)), value=2), lambda x: np.pad(x, ((1, 0), (2, 1)))),
+    Case("concat", ((2, 3), (2, 1)), lambda *xs: Concat(*xs, axis=1), lambda *xs: np.concatenate(xs, 1)),
+    Case("concat of one twice", ((2, 3),), lambda x: Concat(x, x, axis=0), lambda x: np.concatenate([x, x])),
+    Case("slice", ((4, 5),), lambda x: Slice(x, begin=(1, 0), size=(2, 3), stride=(1, 1)), lambda x: x[1:3, :3]),
+    Case(
+        "slice in steps and backwards",
+        ((1, 6, 7, 2),),
+        lambda x: Slice(x, begin=(0, 4, 1, 1), size=(1, 2, 3, 1), stride=(1, -3, 2, 1)),
+        lambda x: x[:, 4::-3][:, :, 1:6:2, 1:],
+        ("NHWC",),
+    ),
     Case("broadcast", ((3, 1),), lambda x: Broadcast(x, shape=(2, 3, 4)), lambda x: np.broadcast_to(x, (2, 3, 4))),
 ]
 
 
-def gradients(make: Callable[..., Op], arrays: list[Array], weights: Array) -> list[Array]:
-    """The gradients of sum(weights * op(arrays)), by the rules."""
-    b = FuncBuilder()
-    args = [b.arg(TensorType(array.shape, DType.F32)) for array in arrays]
-    y = b.add(make(*args))
-    weighted = b.add(Mul(y, b.const(weights)))
-    loss = b.add(Sum(weighted, axes=tuple(range(weights.ndim)))) if weights.ndim else weighted
-    found: dict[Value, Value] = {}
-    differentiate(Backward(b.block), b.block, loss, args, found.__setitem__)
-    func = b.ret(*(found[arg] for arg in args))
-    return evaluate(func, arrays)
-
-
-def differences(function: Callable[..., Array], arrays: list[Array], weights: Array, at: int) -> Array:
-    """Central differences of sum(weights * function(arrays)) by each element of one array."""
-    step = 1e-5
-    result = np.zeros(arrays[at].shape)
-    for index in np.ndindex(result.shape):
-        sides = []
-        for sign in (1, -1):
-            moved = [array.astype(np.float64) for array in arrays]
-            moved[at][index] += sign * step
-            sides.append(float((weights * function(*moved)).sum()))
-        result[index] = (sides[0] - sides[1]) / (2 * step)
-    return result
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_rule_agrees_with_differences(case: Case) -> None:
-    rng = np.random.default_rng(0)
-    arrays = [rng.normal(size=shape).astype(np.float32) for shape in case.shapes]
-    weights = np.asarray(rng.normal(size=np.shape(case.oracle(*arrays))), np.float32)
-    for at, found in enumerate(gradients(case.make, arrays, weights)):
-        wanted = differences(case.oracle, arrays, weights, at)
-        assert found.shape == arrays[at].shape and found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-6)
+    assert_rule_agrees(case)
 
 
 def test_a_value_read_twice_gets_the_sum() -> None:
@@ -124,9 +87,9 @@ def test_what_is_not_wanted_is_not_built() -> None:
 
 def test_an_op_without_a_rule_is_named() -> None:
     b = FuncBuilder()
-    x = b.arg(TensorType((1, 2, 2, 1), DType.F32, "NHWC"))
-    op = b.insert(ResizeNearest(x, size=(4, 4)))
-    with pytest.raises(IRError, match=r"`tensor.resize_nearest` has no gradient rule"):
+    label = b.arg(TensorType((), DType.I32))
+    op = b.insert(OneHot(label, classes=3))
+    with pytest.raises(IRError, match=r"`train.one_hot` has no gradient rule"):
         gradient(op, Backward(b.block), op.result, (True,))
 
 

@@ -15,7 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from tinyir import __version__
 from tinyir.diagnostics import TinyIRError, TinyIRWarning, UsageError, did_you_mean
@@ -24,6 +24,7 @@ COMMANDS = {
     "compile": "compile a model to C or NumPy",
     "run": "compile a model and run it",
     "train": "train a model on examples",
+    "train-plan": "find what to train under a budget of RAM",
     "verify": "compare with TFLite Micro, op by op",
     "profile": "show instructions and cycles of each op",
     "tune": "search for the fastest schedules",
@@ -33,7 +34,7 @@ COMMANDS = {
     "ops": "list the ops of the IR, or show one",
     "targets": "list the targets, or show one",
 }
-"""Commands with one line each, in the order of the help. `tinyir NAME` is the module `tinyir.cli.NAME`."""
+"""Commands with one line each, in the order of the help. `tinyir A-NAME` is the module `tinyir.cli.a_name`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,14 +64,18 @@ def _run(words: list[str]) -> int:
     if name not in COMMANDS:
         raise UsageError(f"unknown command `{name}`", help=did_you_mean(name, COMMANDS) or "tinyir -h lists them")
     args = command_parser(name).parse_args(words[1:])
-    status = int(importlib.import_module(f"tinyir.cli.{name}").run(args))
+    status = int(_module(name).run(args))
     sys.stdout.flush()
     return status
 
 
+def _module(name: str) -> Any:
+    return importlib.import_module(f"tinyir.cli.{name.replace('-', '_')}")
+
+
 def command_parser(name: str) -> argparse.ArgumentParser:
     """The parser of the arguments of one command."""
-    module = importlib.import_module(f"tinyir.cli.{name}")
+    module = _module(name)
     parser = argparse.ArgumentParser(
         prog=f"tinyir {name}",
         description=module.__doc__,

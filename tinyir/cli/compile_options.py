@@ -75,6 +75,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
     )
+    group.add_argument(
+        "--classifier-seed", type=int, default=Training.classifier_seed, metavar="N", help="of its first weights"
+    )
 
 
 def training_from(args: argparse.Namespace) -> Training | None:
@@ -82,7 +85,7 @@ def training_from(args: argparse.Namespace) -> Training | None:
     if args.train is None:
         return None
     plan = None if args.train == "all" else Path(args.train)
-    more = {"plan": plan, "classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": args.classifier_seed}
     return Training(args.loss, args.train_target, args.optimizer, **more)
 
 

@@ -162,6 +162,7 @@ LEAKYF = _instr("leakyf", (F32, F32), F32, _float2(lambda x, alpha: x if x > 0 e
 MINF = _instr("minf", (F32, F32), F32, _float2(lambda a, b: b if a > b else a))
 MAXF = _instr("maxf", (F32, F32), F32, _float2(lambda a, b: b if a < b else a))
 INSIDEF = _instr("insidef", (F32, F32, F32, F32), F32, lambda g, y, lo, hi: g if lo < y < hi else np.float32(0))
+MACF = _instr("macf", (F32, F32, F32), F32, lambda a, b, acc: np.float32(acc + np.float32(a * b)))
 EQUALF = _instr("equalf", (I32, I32), F32, lambda a, b: np.float32(a == b))
 RANDOM = _instr("random", (I32, I32, I32, I32), I32, _random)
 UNITF = _instr("unitf", (I32,), F32, _unit)
@@ -169,3 +170,14 @@ FLOORI = _instr("floori", (F32,), I32, _toward_minus_infinity)
 TRUNCI = _instr("trunci", (F32,), I32, _toward_zero)
 SATURATED_SUM = _instr("saturated_sum", (I32, I32, I32, I32), I32, _saturated_sum)
 TRUNCATED_SUM = _instr("truncated_sum", (I32, F32), I32, _truncated_sum)
+
+
+def _hard_swish_slope(g: Any, x: Any) -> Any:
+    slope = (x + x + np.float32(3)) / np.float32(6)
+    return np.float32(0) if not x > -3 else g * slope if x < 3 else g
+
+
+PICKF = _instr("pickf", (F32, F32, I32, I32), I32, lambda a, b, yes, no: yes if a > b else no)
+MATCHF = _instr("matchf", (I32, I32, F32), F32, lambda a, b, g: g if a == b else np.float32(0))
+LEAKY_SLOPEF = _instr("leaky_slopef", (F32, F32, F32), F32, lambda g, x, alpha: g if x > 0 else alpha * g)
+HARD_SWISH_SLOPEF = _instr("hard_swish_slopef", (F32, F32), F32, _hard_swish_slope)

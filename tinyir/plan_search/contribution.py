@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyir.diagnostics import UsageError
-from tinyir.frontends.load import load
 from tinyir.ir.core import Module
 from tinyir.ir.types import DType
 from tinyir.pipeline import compile_file
-from tinyir.plan_search.parts import Task, planned
+from tinyir.plan_search.parts import Task, model_of, planned
 from tinyir.runtime.train_program import NumpyTrainer, Trainer
 from tinyir.train_plan import PlanError, TrainPlan, choose, layers
 
@@ -77,7 +76,7 @@ def gradients(task: Task, parts: Sequence[TrainPlan], seed: int) -> list[float]:
 
     Raises UsageError for a model with parameters that are no f32.
     """
-    module = load(task.model)
+    module = model_of(task)
     program = trainer(task, None)
     start = program.params
     if any(array.dtype != np.float32 for array in start.values()):

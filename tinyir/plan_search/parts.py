@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tinyir.diagnostics import UsageError
-from tinyir.pipeline import Options, Training, compile_file
+from tinyir.frontends.load import load
+from tinyir.ir.core import Module
+from tinyir.ir.training import STEP
+from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.pipeline import CLASSIFIER_PASSES, Options, Training, compile_file
+from tinyir.runtime.program import TensorInfo
 from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
 
 RATIOS = (1.0, 0.5, 0.25, 0.125)
@@ -73,6 +78,23 @@ def needs(task: Task, plan: TrainPlan) -> Needs | None:
         except PlanError:
             return None
     return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]))
+
+
+def model_of(task: Task) -> Module:
+    """The model whose layers a plan names: with the new classifier, if it gets one."""
+    module = load(task.model)
+    if task.training.classes is not None:
+        PassManager(parse_pipeline(CLASSIFIER_PASSES.format(**task.training.words()))).run(module)
+    return module
+
+
+def tensors(task: Task) -> tuple[TensorInfo, int | None, TensorInfo]:
+    """The input of the program, the number of classes where it is trained on labels, and the target."""
+    options, folder = planned(task, TrainPlan(), replace(task.options, backend="numpy", max_ram=None, max_flash=None))
+    with folder:
+        step = compile_file(task.model, options).module.funcs[STEP]
+    x, target = (TensorInfo.of(value) for value in step.args[:2])
+    return x, step.attrs.get("classes"), target
 
 
 def check_task(task: Task) -> None:

@@ -11,10 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from tinyir.diagnostics import LimitError, UsageError
-from tinyir.frontends.load import load
 from tinyir.plan_search.contribution import Lesson, gradients, loss_after
 from tinyir.plan_search.knapsack import Choice, Knapsack, Option
-from tinyir.plan_search.parts import Needs, Task, check_task, groups, needs, together
+from tinyir.plan_search.parts import Needs, Task, check_task, groups, model_of, needs, together
 from tinyir.train_plan import TrainPlan, layers
 
 MAX_PLANS = 40
@@ -64,7 +63,7 @@ def search(
     """
     check_task(task)
     classifier = TrainPlan()
-    offered = groups(layers(load(task.model).main))
+    offered = groups(layers(model_of(task).main))
     plans = [plan for group in offered for plan in group]
     sizes = _mapped(partial(needs, task), [classifier, *plans], pool, progress, "planning memory")
     base = sizes[0]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tinyir.ir.core import Value
 from tinyir.ir.gradients.rule import Backward, gradient
-from tinyir.ir.ops.grad import Inside
-from tinyir.ir.ops.nn_activation import Logistic, Relu, Softplus, Tanh
+from tinyir.ir.ops.grad import HardSwishGradient, Inside, LeakyReluGradient
+from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
 from tinyir.ir.ops.nn_elementwise import Clamp, Mul, Sub
 
 
@@ -14,6 +14,18 @@ from tinyir.ir.ops.nn_elementwise import Clamp, Mul, Sub
 def _(op: Clamp | Relu, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
     """g where the clamp changed nothing"""
     return [b.add(Inside(g, op.y, lo=op.lo, hi=op.hi))]
+
+
+@gradient.register
+def _(op: LeakyRelu, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
+    """g, times alpha where x is not positive"""
+    return [b.add(LeakyReluGradient(g, op.x, alpha=op.alpha))]
+
+
+@gradient.register
+def _(op: HardSwish, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
+    """g (2 x + 3) / 6 between -3 and 3"""
+    return [b.add(HardSwishGradient(g, op.x))]
 
 
 @gradient.register

@@ -13,13 +13,9 @@ from tinyir.ir.ops.nn_window import Sum
 @gradient.register
 def _(op: Dense, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
     """dx = g w, dw = g^T x, dbias = sum of g over the rows; of x what the weights meet, and no gradient elsewhere"""
-    dx = b.add(DenseInput(g, op.w)) if wants[0] else None
-    x: Value = op.x
-    if op.first_channel != -1:
-        columns = (op.first_channel, op.w.type.shape[1])
-        x = b.channels(x, 1, *columns) if wants[1] else x
-        dx = b.channels_back(dx, op.x.type, 1, *columns) if dx is not None else None
-    dw = b.add(DenseWeight(g, x)) if wants[1] else None
+    first, count = op.first_channel, op.w.type.shape[1]
+    dx = b.channels_back(b.add(DenseInput(g, op.w)), op.x.type, first) if wants[0] else None
+    dw = b.add(DenseWeight(g, b.channels(op.x, first, count))) if wants[1] else None
     if op.bias is None:
         return [dx, dw]
     return [dx, dw, b.sum_to(g, op.bias.type) if wants[2] else None]
@@ -27,13 +23,19 @@ def _(op: Dense, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value |
 
 @gradient.register
 def _(op: Conv2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
-    """dx and dw are convolutions with g, dbias = sum of g over all but the channels"""
-    x, w = op.x.type, op.w.type
+    """dx and dw are convolutions with g, of the channels of x that the weights meet, and no gradient elsewhere; dbias =
+    sum of g over all but the channels"""
+    x, w, first = op.x.type, op.w.type, op.first_channel
+    window = {name: value for name, value in op.attrs.items() if name != "first_channel"}
     dx = dw = None
     if wants[0]:
-        dx = b.add(Conv2DInput(g, op.w, size=(x.size("H"), x.size("W")), **op.attrs, types=x))
+        sizes = {**{letter: x.size(letter) for letter in "NHW"}, "C": w.size("I")}
+        type = x.with_shape(tuple(sizes[letter] for letter in x.layout), x.layout)
+        part = b.add(Conv2DInput(g, op.w, size=(x.size("H"), x.size("W")), **window, types=type))
+        dx = b.channels_back(part, x, first)
     if wants[1]:
-        dw = b.add(Conv2DWeight(g, op.x, kernel=(w.size("H"), w.size("W")), **op.attrs, types=w))
+        read = b.channels(op.x, first, w.size("I"))
+        dw = b.add(Conv2DWeight(g, read, kernel=(w.size("H"), w.size("W")), **window, types=w))
     return _with_bias(op, b, g, wants, dx, dw)
 
 

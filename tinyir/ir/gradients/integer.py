@@ -12,9 +12,11 @@ import numpy as np
 
 from tinyir.ir.core import Value
 from tinyir.ir.gradients.rule import Backward, gradient
+from tinyir.ir.gradients.window import window_shares
 from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.grad import DenseInput, DenseWeight, Inside
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
+from tinyir.ir.ops.grad_window import MaxPoolGradient, WindowSum
 from tinyir.ir.ops.int_contraction import FoldZeroPoint, IntConv2D, IntDense, IntDepthwiseConv2D
 from tinyir.ir.ops.int_elementwise import (
     Add,
@@ -28,8 +30,9 @@ from tinyir.ir.ops.int_elementwise import (
     Sub,
     Widen,
 )
-from tinyir.ir.ops.int_window import IntAveragePool2D, IntSum
+from tinyir.ir.ops.int_window import IntAveragePool2D, IntMaxPool2D, IntSoftmax, IntSum
 from tinyir.ir.ops.nn_elementwise import Mul as FloatMul
+from tinyir.ir.ops.nn_elementwise import Sub as FloatSub
 from tinyir.ir.ops.nn_window import Sum as FloatSum
 from tinyir.ir.ops.tensor import Reshape, Storage, Typed
 from tinyir.ir.types import DType
@@ -44,8 +47,10 @@ Contraction = IntConv2D | IntDepthwiseConv2D | IntDense
 @gradient.register
 def _(op: IntDense, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
     """dx = g w, dw = g^T (x - zero_point), dbias = sum of g over the rows"""
-    dx = b.add(DenseInput(g, op.w)) if wants[0] else None
-    dw = b.add(DenseWeight(g, op.x, zero_point=_zero_point(op))) if wants[1] else None
+    first, count = op.first_channel, op.w.type.shape[1]
+    type = op.x.type.with_elem(DType.F32)
+    dx = b.channels_back(b.add(DenseInput(g, op.w)), type, first) if wants[0] else None
+    dw = b.add(DenseWeight(g, b.channels(op.x, first, count), zero_point=_zero_point(op))) if wants[1] else None
     return [dx, dw, *_bias(op, b, g, wants)]
 
 
@@ -54,11 +59,13 @@ def _(op: IntDense, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients
 def _(op: IntConv2D | IntDepthwiseConv2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
     """dx and dw are convolutions with g, dw of x - zero_point; dbias = sum of g over all but the channels"""
     x, w = op.x.type.with_elem(DType.F32), op.w.type.with_elem(DType.F32)
-    window = {"stride": op.stride, "pad": op.pad, "dilation": op.dilation}
+    window: dict[str, Any] = {"stride": op.stride, "pad": op.pad, "dilation": op.dilation}
     size, kernel = (x.size("H"), x.size("W")), (w.size("H"), w.size("W"))
     dx = dw = None
+    read = b.channels(op.x, op.first_channel, w.size("I")) if wants[1] and isinstance(op, IntConv2D) else op.x
     if wants[0] and isinstance(op, IntConv2D):
-        dx = b.add(Conv2DInput(g, op.w, size=size, **window, types=x))
+        part = x.with_shape(tuple(w.size("I") if letter == "C" else x.size(letter) for letter in x.layout), x.layout)
+        dx = b.channels_back(b.add(Conv2DInput(g, op.w, size=size, **window, types=part)), x, op.first_channel)
     elif wants[0]:
         dx = b.add(DepthwiseInput(g, op.w, size=size, channels=x.size("C"), **window, types=x))
     if wants[1]:
@@ -66,7 +73,7 @@ def _(op: IntConv2D | IntDepthwiseConv2D, b: Backward, g: Value, wants: tuple[bo
         reads_zero = op.pad_value == zero_point or op.pad == ((0, 0), (0, 0))
         op.require(reads_zero, f"pads with {op.pad_value}, and its input has the zero point {zero_point}")
         weight = Conv2DWeight if isinstance(op, IntConv2D) else DepthwiseWeight
-        dw = b.add(weight(g, op.x, kernel=kernel, zero_point=zero_point, **window, types=w))
+        dw = b.add(weight(g, read, kernel=kernel, zero_point=zero_point, **window, types=w))
     return [dx, dw, *_bias(op, b, g, wants)]
 
 
@@ -201,13 +208,30 @@ def _(op: IntSum, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
 
 @gradient.register
 def _(op: IntAveragePool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
-    """g spread over the window, divided by its elements"""
+    """g, divided by the number of elements in its window, to each of them"""
     x = op.x.type.with_elem(DType.F32)
-    if op.pad != ((0, 0), (0, 0)):
-        raise op.fail("has no gradient rule with margins")
-    if (op.lo, op.hi) != op.type.storage.limits:
-        g = _inside(b, g, op.y, op.lo, op.hi)
-    share = np.full((*op.kernel, x.size("C")), 1 / np.prod(op.kernel), np.float32)
+    share = b.add(FloatMul(_unlimited(op, b, g), window_shares(op, b)))
     size = (x.size("H"), x.size("W"))
-    spread = DepthwiseInput(g, b.const(share, layout="HWO"), size=size, channels=x.size("C"), stride=op.stride, types=x)
-    return [b.add(spread)]
+    return [b.add(WindowSum(share, size=size, kernel=op.kernel, stride=op.stride, pad=op.pad, types=x))]
+
+
+@gradient.register
+def _(op: IntMaxPool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
+    """g to the first largest element of its window"""
+    return [b.add(MaxPoolGradient(_unlimited(op, b, g), op.x, kernel=op.kernel, stride=op.stride, pad=op.pad))]
+
+
+def _unlimited(op: IntAveragePool2D | IntMaxPool2D, b: Backward, g: Value) -> Value:
+    """g where the pooling limited nothing."""
+    free = (op.lo, op.hi) == op.type.storage.limits
+    return g if free else _inside(b, g, op.y, op.lo, op.hi)
+
+
+@gradient.register
+def _(op: IntSoftmax, b: Backward, g: Value, wants: tuple[bool, ...]) -> Gradients:
+    """256 scale p (g - sum of g p along the row), p = (y + 128) / 256 being the real result"""
+    type = op.y.type
+    row = type.axis("C") if type.layout else len(type.shape) - 1
+    p = b.add(Dequantize(op.y, scale=1 / 256, zero_point=-128))
+    total = b.add(FloatSum(b.add(FloatMul(g, p)), axes=(row,), keep_dims=True))
+    return [_scaled(b, b.add(FloatMul(p, b.add(FloatSub(g, total)))), np.array(256 * op.scale)), None]

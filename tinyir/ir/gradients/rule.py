@@ -43,18 +43,26 @@ class Backward(Builder):
         """`g` repeated to the shape of `type`."""
         return g if g.type.shape == type.shape else self.add(Broadcast(g, shape=type.shape, types=type))
 
-    def channels(self, x: Value, axis: int, first: int, count: int) -> Value:
-        """`count` elements of `x` along `axis`."""
-        shape = x.type.shape
+    def channels(self, x: Value, first: int, count: int) -> Value:
+        """`count` channels of `x` (columns of a matrix) from `first` on; -1 stands for all."""
+        shape, axis = x.type.shape, _channel_axis(x.type)
+        if first == -1:
+            return x
         begin = tuple(first if i == axis else 0 for i in range(len(shape)))
         size = tuple(count if i == axis else n for i, n in enumerate(shape))
         return self.add(Slice(x, begin=begin, size=size, stride=(1,) * len(shape)))
 
-    def channels_back(self, g: Value, type: TensorType, axis: int, first: int, count: int) -> Value:
+    def channels_back(self, g: Value, type: TensorType, first: int) -> Value:
         """The gradient `g` of what `channels` took of a value of `type`, with zeros for the rest."""
-        rest = type.shape[axis] - first - count
+        axis = _channel_axis(type)
+        first = max(first, 0)
+        rest = type.shape[axis] - first - g.type.shape[axis]
         pads = tuple((first, rest) if i == axis else (0, 0) for i in range(len(type.shape)))
         return self.add(Pad(g, pads=pads, types=type)) if first or rest else g
+
+
+def _channel_axis(type: TensorType) -> int:
+    return type.axis("C") if type.layout else 1
 
 
 @singledispatch

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from tinyir.ir.core import Value
 from tinyir.ir.gradients.rule import Backward, gradient
+from tinyir.ir.ops.grad_window import MaxPoolGradient, WindowSum
+from tinyir.ir.ops.int_window import IntAveragePool2D
 from tinyir.ir.ops.nn_elementwise import Mul, Sub
-from tinyir.ir.ops.nn_window import LogSoftmax, Mean, Softmax, Sum
+from tinyir.ir.ops.nn_window import AveragePool2D, LogSoftmax, MaxPool2D, Mean, Softmax, Sum
 from tinyir.ir.ops.tensor import Reshape
+from tinyir.ir.types import layout_order
 
 
 def _last(op: Softmax | LogSoftmax) -> int:
@@ -39,3 +44,32 @@ def _(op: Sum | Mean, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Va
     if g.type.shape != shape:
         g = b.add(Reshape(g, shape=shape, types=x.with_shape(shape, x.layout)))
     return [b.broadcast(g, x)]
+
+
+@gradient.register
+def _(op: MaxPool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
+    """g to the first largest element of its window"""
+    return [b.add(MaxPoolGradient(g, op.x, **op.attrs))]
+
+
+@gradient.register
+def _(op: AveragePool2D, b: Backward, g: Value, wants: tuple[bool, ...]) -> list[Value | None]:
+    """g, divided by the number of elements in its window, to each of them"""
+    x = op.x.type
+    share = b.add(Mul(g, window_shares(op, b)))
+    size = (x.size("H"), x.size("W"))
+    return [b.add(WindowSum(share, size=size, kernel=op.kernel, stride=op.stride, pad=op.pad, types=x))]
+
+
+def window_shares(op: AveragePool2D | IntAveragePool2D, b: Backward) -> Value:
+    """1 / how many elements of x lie in a window: one number, or with padding one for each window."""
+    if not any(map(any, op.pad)):
+        return b.number(1 / (op.kernel[0] * op.kernel[1]))
+    counts = []
+    for axis, letter in enumerate("HW"):
+        first = np.arange(op.y.type.size(letter)) * op.stride[axis] - op.pad[axis][0]
+        last = np.minimum(first + op.kernel[axis], op.x.type.size(letter))
+        counts.append(last - np.maximum(first, 0))
+    shares = (1 / np.outer(*counts)).astype(np.float32)[None, :, :, None]
+    layout = op.y.type.layout
+    return b.const(shares.transpose(layout_order("NHWC", layout)), layout=layout)

@@ -12,7 +12,7 @@ from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.func import Const
 from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
 from tinyir.ir.ops.int_elementwise import Add, Lookup, Requantize
-from tinyir.ir.ops.tensor import Storage, Typed
+from tinyir.ir.ops.tensor import Concat, Storage, Typed
 from tinyir.ir.quant import Multiplier
 from tinyir.ir.types import DType, QType, TensorType
 
@@ -72,6 +72,54 @@ def folded_bias(op: Op, w: npt.NDArray[Any], bias: Value | None, zero_point: int
     return np.asarray(folded.astype(np.int32))
 
 
+def accumulators(b: Builder, op: Op, integer_op: type[Op], zero_point: int, attrs: dict[str, Any]) -> Value:
+    """The i32 sums of a quantised layer, as an `integer_op` on stored integers; where its weights are trained in part
+    (joined by tensor.concat) as the sum of two, which is the same integers."""
+    x, name = storage(b, op.operands[0]), op.results[0].name
+    halves = _halves(op.operands[1])
+    if halves is None:
+        w, bias = contraction_operands(b, op, zero_point)
+        return b.add(integer_op(x, w, bias, **attrs, name=name))
+    trained, frozen = halves
+    _check_taps(op)
+    fold = [b.add(FoldZeroPoint(trained, zero_point=zero_point))] if zero_point else []
+    count = trained.type.shape[trained.type.axis("I") if trained.type.layout else 1]
+    first = b.add(integer_op(x, trained, *fold, **{**attrs, "first_channel": 0}))
+    given = op.operands[2] if len(op.operands) > 2 else None
+    bias = _bias_over(b, op, frozen.value, given, zero_point)
+    second = b.add(integer_op(x, frozen.result, bias, **{**attrs, "first_channel": count}))
+    return b.add(Add(second, first, name=name))
+
+
+def _halves(w: Value) -> tuple[Value, Const] | None:
+    """The stored integers of weights that are joined of trained and frozen ones, else None."""
+    typed = w.defining_op
+    joined = typed.x.defining_op if isinstance(typed, Typed) else None
+    if not isinstance(joined, Concat) or len(joined.xs) != 2:
+        return None
+    trained, frozen = joined.xs
+    const = frozen.defining_op
+    return (trained, const) if isinstance(const, Const) else None
+
+
+def _bias_over(b: Builder, op: Op, weights: npt.NDArray[Any], bias: Value | None, zero_point: int) -> Value:
+    """The bias with the zero point folded in that the input has for constant `weights`."""
+    type = op.operands[1].type
+    rows = _rows(weights, type)
+    if bias is None or constant_of(bias) is not None:
+        folded = folded_bias(op, rows, bias, zero_point)
+        return b.const(folded, bias.name if bias else "", layout="C" if type.layout else "")
+    sums = rows.reshape(rows.shape[0], -1).sum(axis=1, dtype=np.int64)
+    stored = bias if bias.type.quant is None else storage(b, bias)
+    return b.add(Add(stored, b.const((-zero_point * sums).astype(np.int32)))) if zero_point else stored
+
+
+def _check_taps(op: Op) -> None:
+    w = op.operands[1].type
+    taps = w.elements // w.shape[output_axis(w)]
+    op.require(taps <= MAX_TAPS, f"sums {taps} products, more than a layer with a trained bias may: {MAX_TAPS}")
+
+
 def contraction_operands(b: Builder, op: Op, zero_point: int) -> tuple[Value, Value | None]:
     """The weights of a quantised layer as plain integers, and its bias with the input's `zero_point` folded in.
 
@@ -93,8 +141,7 @@ def _rows(weights: npt.NDArray[Any], type: TensorType) -> npt.NDArray[Any]:
 
 
 def _trained_operands(b: Builder, op: Op, w: Value, bias: Value | None, zero_point: int) -> tuple[Value, Value | None]:
-    taps = w.type.elements // w.type.shape[output_axis(w.type)]
-    op.require(taps <= MAX_TAPS, f"sums {taps} products, more than a layer with a trained bias may: {MAX_TAPS}")
+    _check_taps(op)
     stored = bias if bias is None or (bias.type.quant is None and constant_of(bias) is None) else storage(b, bias)
     if constant_of(w) is None:
         op.require(set(quant_of(op, w).zero_points) == {0}, "trains weights with a zero point other than 0")

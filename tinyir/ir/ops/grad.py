@@ -73,3 +73,34 @@ class Inside(Op):
 
     def reference(self) -> Reference:
         return Reference(semantics.inside, dict(self.attrs))
+
+
+@define_op("grad.leaky_relu", Trait.PURE, Trait.ELEMENTWISE)
+class LeakyReluGradient(Op):
+    """dx = g where x > 0, else alpha * g."""
+
+    g: Value = operand("f32")
+    x: Value = operand("f32")
+    alpha: float = attr("slope on the negative side, a float32")
+    dx: Value = result()
+
+    def infer(self) -> TensorType:
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.leaky_relu_gradient, dict(self.attrs))
+
+
+@define_op("grad.hard_swish", Trait.PURE, Trait.ELEMENTWISE)
+class HardSwishGradient(Op):
+    """dx = g * (2 x + 3) / 6 for x between -3 and 3, 0 below, g above, as PyTorch has it at the limits."""
+
+    g: Value = operand("f32")
+    x: Value = operand("f32")
+    dx: Value = result()
+
+    def infer(self) -> TensorType:
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.hard_swish_gradient)

@@ -38,7 +38,7 @@ class IntConv2D(Op):
         return "NHWC", "OHWI", "C", "NHWC"
 
     def reference(self) -> Reference:
-        return Reference(semantics.conv2d, _given(self.attrs))
+        return Reference(semantics.conv2d, given(self.attrs))
 
     def macs(self) -> int:
         return self.type.elements * self.w.type.elements // self.w.type.size("O")
@@ -85,7 +85,7 @@ class IntDense(Op):
         return dense_result(self, x, self.w.type, DType.I32)
 
     def reference(self) -> Reference:
-        return Reference(semantics.dense, _given(self.attrs))
+        return Reference(semantics.dense, given(self.attrs))
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements
@@ -104,7 +104,7 @@ def channels_read(op: Op, x: TensorType, w: TensorType, first: int) -> TensorTyp
     return x.with_shape((*x.shape[:axis], count, *x.shape[axis + 1 :]), x.layout)
 
 
-def _given(attrs: dict[str, Any]) -> dict[str, Any]:
+def given(attrs: dict[str, Any]) -> dict[str, Any]:
     """The attributes without a first channel that says nothing."""
     return {name: value for name, value in attrs.items() if (name, value) != ("first_channel", -1)}
 

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
-from tinyir.ir.ops.expand import contraction_operands, quant_of, requantize, require_multipliers, storage
-from tinyir.ir.ops.int_contraction import IntConv2D, IntDense, IntDepthwiseConv2D, dense_result
+from tinyir.ir.ops.expand import accumulators, quant_of, requantize, require_multipliers
+from tinyir.ir.ops.int_contraction import (
+    IntConv2D,
+    IntDense,
+    IntDepthwiseConv2D,
+    channels_read,
+    dense_result,
+    given,
+)
 from tinyir.ir.ops.windows import Pads, Pair, conv_result, depthwise_result
 from tinyir.ir.quant import contraction_multipliers
 from tinyir.ir.types import DType, TensorType
@@ -21,7 +28,9 @@ if TYPE_CHECKING:
 class Conv2D(Op):
     """y[n,h,w,o] = bias[o] + sum over kh, kw, i of x[n, h*stride + kh*dilation - pad, ..., i] * w[o,kh,kw,i].
 
-    On quantised tensors the sum is exact and requantised as TFLite does (`reference/integer_ops/conv.h`).
+    With `first_channel` the weights meet the channels of a float x from there on: a layer whose weights are trained in
+    part is the sum of two. On quantised tensors the sum is exact and requantised as TFLite does
+    (`reference/integer_ops/conv.h`).
     """
 
     x: Value = operand("axes N, H, W, C")
@@ -30,10 +39,12 @@ class Conv2D(Op):
     stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
     pad: Pads = attr("((top, bottom), (left, right)); x reads as real 0 there", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
+    first_channel: int = attr("the first channel of x that w meets; -1: x has no others", default=-1)
     y: Value = result("axes N, H, W, C")
 
     def infer(self) -> TensorType:
-        return conv_result(self, self.x.type, self.w.type, self.x.type.elem)
+        x = channels_read(self, self.x.type, self.w.type, self.first_channel)
+        return conv_result(self, x, self.w.type, self.x.type.elem)
 
     def verify(self) -> None:
         _verify_kinds(self)
@@ -47,7 +58,7 @@ class Conv2D(Op):
         return "NHWC", "OHWI", "C", "NHWC"
 
     def reference(self) -> Reference:
-        return Reference(semantics.conv2d_float, dict(self.attrs))
+        return Reference(semantics.conv2d_float, given(self.attrs))
 
     def macs(self) -> int:
         return self.type.elements * self.w.type.elements // self.w.type.size("O")
@@ -98,10 +109,8 @@ def _expand_conv(op: Conv2D | DepthwiseConv2D, integer_op: type[Op], b: Builder)
     if op.x.type.quant is None:
         return None
     x, w = quant_of(op, op.x), quant_of(op, op.w)
-    weights, bias = contraction_operands(b, op, x.zero_point)
-    acc = b.add(
-        integer_op(storage(b, op.x), weights, bias, **op.attrs, pad_value=x.zero_point, name=op.y.name),
-    )
+    attrs = {**op.attrs, "pad_value": x.zero_point}
+    acc = accumulators(b, op, integer_op, x.zero_point, attrs)
     return requantize(b, op, acc, contraction_multipliers(x, w, quant_of(op, op.y)), layout="C")
 
 
@@ -112,6 +121,7 @@ def _verify_kinds(op: Conv2D | DepthwiseConv2D | Dense) -> None:
         elems = {op.x.type.elem, op.w.type.elem, op.y.type.elem}
         op.require(elems == {DType.F32} and bias in (None, DType.F32), "mixes f32 with other element types")
         return
+    op.require(op.attrs.get("first_channel", -1) == -1, "reads all channels of a quantised x")
     x, w, y = (quant_of(op, value) for value in (op.x, op.w, op.y))
     op.require(x.storage == w.storage == y.storage == DType.I8, "works on f32 or on int8")
     op.require(not x.per_axis and not y.per_axis, "has several scales on its input or its result")
@@ -129,15 +139,11 @@ class Dense(Op):
     x: Value = operand("[n, i]")
     w: Value = operand("[o, i]")
     bias: Value | None = operand("[o]", optional=True)
-    first_channel: int = attr("the first column of x that w meets; -1 if it meets all", default=-1)
+    first_channel: int = attr("the first column of x that w meets; -1: x has no others", default=-1)
     y: Value = result("[n, o]")
 
     def infer(self) -> TensorType:
-        x, first, depth = self.x.type, self.first_channel, self.w.type.shape[-1]
-        if first != -1 and len(x.shape) == 2:
-            inside = 0 <= first <= x.shape[1] - depth
-            self.require(inside, f"reads columns {first}..{first + depth - 1} of {x.shape[1]}")
-            x = x.with_shape((x.shape[0], depth))
+        x = channels_read(self, self.x.type, self.w.type, self.first_channel)
         return dense_result(self, x, self.w.type, self.x.type.elem)
 
     def verify(self) -> None:
@@ -146,12 +152,10 @@ class Dense(Op):
             x, w, y = (quant_of(self, value) for value in (self.x, self.w, self.y))
             self.require(not w.per_axis or set(w.zero_points) == {0}, "needs per-channel weights with the zero point 0")
             self.require(w.axis in (None, 0), "needs one weight scale, or one per row")
-            self.require(self.first_channel == -1, "reads all columns of a quantised x")
             require_multipliers(self, contraction_multipliers(x, w, y))
 
     def reference(self) -> Reference:
-        first = self.first_channel
-        return Reference(semantics.dense_float, {} if first == -1 else {"first_channel": first})
+        return Reference(semantics.dense_float, given(self.attrs))
 
     def macs(self) -> int:
         return self.x.type.shape[0] * self.w.type.elements
@@ -160,7 +164,6 @@ class Dense(Op):
         if self.x.type.quant is None:
             return None
         x, w = quant_of(self, self.x), quant_of(self, self.w)
-        weights, bias = contraction_operands(b, self, x.zero_point)
-        acc = b.add(IntDense(storage(b, self.x), weights, bias, name=self.y.name))
+        acc = accumulators(b, self, IntDense, x.zero_point, {})
         rounding = "single" if b.numerics == "litert" else "double"
         return requantize(b, self, acc, contraction_multipliers(x, w, quant_of(self, self.y)), rounding)

@@ -34,12 +34,21 @@ from .grad_conv import (
     depthwise_input_gradient,
     depthwise_weight_gradient,
 )
+from .grad_window import max_pool_gradient, resize_nearest_gradient, window_sum
 from .image import affine_matrix, affine_nearest, byte_lookup, resize_bilinear, rgb565
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8
-from .training import dense_input_gradient, dense_weight_gradient, inside, one_hot, sgd
+from .training import (
+    dense_input_gradient,
+    dense_weight_gradient,
+    hard_swish_gradient,
+    inside,
+    leaky_relu_gradient,
+    one_hot,
+    sgd,
+)
 from .training_int import sgd_int
 from .transcendental import exp, log, logistic, softplus, tanh
 
@@ -70,15 +79,18 @@ __all__ = [
     "exp",
     "fold_zero_point",
     "hard_swish_float",
+    "hard_swish_gradient",
     "identity",
     "inside",
     "leaky_relu_float",
+    "leaky_relu_gradient",
     "log",
     "log_softmax_float",
     "logistic",
     "lookup",
     "max_pool2d",
     "max_pool2d_float",
+    "max_pool_gradient",
     "mean_float",
     "mul",
     "mul_float",
@@ -92,6 +104,7 @@ __all__ = [
     "reshape",
     "resize_bilinear",
     "resize_nearest",
+    "resize_nearest_gradient",
     "rgb565",
     "sgd",
     "sgd_int",
@@ -106,4 +119,5 @@ __all__ = [
     "tanh",
     "transpose",
     "widen",
+    "window_sum",
 ]

@@ -90,8 +90,11 @@ def conv2d_float(
     stride: Pair,
     pad: tuple[Pair, Pair],
     dilation: Pair = (1, 1),
+    first_channel: int = 0,
 ) -> Array:
-    """float32 convolution; the taps are added one by one in the order kh, kw, i, then the bias."""
+    """float32 convolution; the taps are added one by one in the order kh, kw, i, then the bias. `x` may have more
+    channels than the weights, before and behind."""
+    x = x[..., first_channel : first_channel + w.shape[3]]
     patches = windows(x, (w.shape[1], w.shape[2]), stride, dilation, pad, 0.0)
     acc = np.zeros((*patches.shape[:3], w.shape[0]), np.float32)
     for kh in range(w.shape[1]):

@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 Pads = tuple[Pair, Pair]
 
 
-class _Scattered:
+class Scattered:
     """An image that windows are added back to, tap by tap."""
 
     def __init__(self, shape: tuple[int, ...], count: Pair, stride: Pair, pad: Pads, dilation: Pair) -> None:
@@ -41,7 +41,7 @@ class _Scattered:
 
 def conv2d_input_gradient(g: Array, w: Array, *, size: Pair, stride: Pair, pad: Pads, dilation: Pair) -> Array:
     """What a convolution hands back to its input, added over kh, kw, o."""
-    image = _Scattered((g.shape[0], *size, w.shape[3]), (g.shape[1], g.shape[2]), stride, pad, dilation)
+    image = Scattered((g.shape[0], *size, w.shape[3]), (g.shape[1], g.shape[2]), stride, pad, dilation)
     weights = w.astype(np.float32)
     for kh in range(w.shape[1]):
         for kw in range(w.shape[2]):
@@ -55,7 +55,7 @@ def depthwise_input_gradient(
     g: Array, w: Array, *, size: Pair, channels: int, stride: Pair, pad: Pads, dilation: Pair
 ) -> Array:
     """What a depthwise convolution hands back to its input, added over kh, kw and the filters of a channel."""
-    image = _Scattered((g.shape[0], *size, channels), (g.shape[1], g.shape[2]), stride, pad, dilation)
+    image = Scattered((g.shape[0], *size, channels), (g.shape[1], g.shape[2]), stride, pad, dilation)
     weights = w.astype(np.float32)
     multiplier = w.shape[2] // channels
     for kh in range(w.shape[0]):

@@ -32,6 +32,17 @@ def inside(g: Array, y: Array, *, lo: float, hi: float) -> Array:
     return np.where((y > np.float32(lo)) & (y < np.float32(hi)), g, np.float32(0))
 
 
+def leaky_relu_gradient(g: Array, x: Array, *, alpha: float) -> Array:
+    """g where x > 0, else alpha * g."""
+    return np.where(x > 0, g, np.float32(alpha) * g)
+
+
+def hard_swish_gradient(g: Array, x: Array) -> Array:
+    """0 up to x = -3, g from 3 on, between them g * ((x + x + 3) / 6)."""
+    slope = (x + x + np.float32(3)) / np.float32(6)
+    return np.where(x > -3, np.where(x < 3, g * slope, g), np.float32(0))
+
+
 def one_hot(label: Array, *, classes: int) -> Array:
     """[1, classes]: 1 at the label, else 0."""
     return np.asarray((np.arange(classes) == label).astype(np.float32)[None])

@@ -31,6 +31,11 @@ from tinyir.loops.lower.contraction import (
 )
 from tinyir.loops.lower.elementwise import element
 from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
+from tinyir.loops.lower.grad_window import (
+    lower_max_pool_gradient,
+    lower_resize_nearest_gradient,
+    lower_window_sum,
+)
 from tinyir.loops.lower.image import lower_image
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
@@ -66,6 +71,9 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "grad.conv2d_weight": lower_conv_weight,
     "grad.depthwise_input": lower_conv_input,
     "grad.depthwise_weight": lower_conv_weight,
+    "grad.max_pool": lower_max_pool_gradient,
+    "grad.window_sum": lower_window_sum,
+    "grad.resize_nearest": lower_resize_nearest_gradient,
     "image.affine": lower_image,
     "image.affine_matrix": lower_image,
     "image.resize_bilinear": lower_image,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from tinyir.ir.ops.grad import Inside
+from tinyir.ir.ops.grad import HardSwishGradient, Inside, LeakyReluGradient
 from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
 from tinyir.ir.ops.nn_elementwise import Add, Clamp, Mul, Sub
 from tinyir.ir.ops.tensor import Broadcast
 from tinyir.ir.ops.train import OneHot, Sgd
-from tinyir.loops.instrs import EQUALF, INSIDEF, LEAKYF, LOGISTICF, SOFTPLUSF, TANHF
+from tinyir.loops.instrs import EQUALF, HARD_SWISH_SLOPEF, INSIDEF, LEAKY_SLOPEF, LEAKYF, LOGISTICF, SOFTPLUSF, TANHF
 from tinyir.loops.ir import F32, Bin, Const, Expr, Index
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.contraction import widened
@@ -78,6 +78,16 @@ def _(op: Broadcast, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Inside, low: Lowering, point: Point) -> Expr:
     return INSIDEF(low.operand(op.g, point), widened(low.operand(op.y, point), F32), _number(op.lo), _number(op.hi))
+
+
+@element.register
+def _(op: LeakyReluGradient, low: Lowering, point: Point) -> Expr:
+    return LEAKY_SLOPEF(low.operand(op.g, point), low.operand(op.x, point), _number(op.alpha))
+
+
+@element.register
+def _(op: HardSwishGradient, low: Lowering, point: Point) -> Expr:
+    return HARD_SWISH_SLOPEF(low.operand(op.g, point), low.operand(op.x, point))
 
 
 @element.register

@@ -6,13 +6,14 @@ from tinyir.loops.schedule.layout import fill, pad_rows, permute, transpose, unf
 from tinyir.loops.schedule.order import order
 from tinyir.loops.schedule.pairs import pair_products
 from tinyir.loops.schedule.structure import fuse, jam, peel, reorder, split, tile, unroll
-from tinyir.loops.schedule.tensorize import interleave, tensorize
+from tinyir.loops.schedule.tensorize import chain, interleave, tensorize
 from tinyir.loops.schedule.tidy import collapse, hoist, lift, share, simplify, unswitch
 
 __all__ = [
     "PRIMITIVES",
     "ScheduleError",
     "apply",
+    "chain",
     "collapse",
     "fill",
     "flatten",

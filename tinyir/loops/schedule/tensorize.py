@@ -15,8 +15,9 @@ import numpy.typing as npt
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.analysis import extents_of, loaded_buffers
-from tinyir.loops.instrs import SMLAD, SXTB16, SXTB16_ROR8
+from tinyir.loops.instrs import MACF, SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
+    F32,
     I8X4,
     I16,
     I16X2,
@@ -64,6 +65,26 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
     halves = [substitute(loop.body, {around: Affine.of(i)}) for i in range(2)]
     words = tuple(_word_statement(kernel, stmt, var) for half in halves for stmt in half)
     return replace_loop(kernel, around, lambda _: words)
+
+
+@primitive
+def chain(kernel: Kernel) -> Kernel:
+    """acc = acc + a * b  ->  acc = macf(a, b, acc), in f32 and everywhere: one instruction with the same two roundings.
+
+    Refuses a kernel without such sums.
+    """
+
+    def visit(stmt: Stmt) -> Body:
+        match stmt:
+            case Set(name=name, value=Bin(op="+", a=Local(name=same) as acc, b=Bin(op="*", a=a, b=b) as term)):
+                if same == name and term.ty == F32:
+                    return (Set(name, MACF(a, b, acc)),)
+        return (stmt,)
+
+    body = map_stmts(kernel.body, visit)
+    if body == kernel.body:
+        raise refuse(kernel, "chain", "it sums no products of f32")
+    return kernel.with_body(body)
 
 
 def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:
