@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -45,8 +45,14 @@ class Augment(Pass):
     flip: bool = False
 
     def run(self, module: Module) -> dict[str, int]:
-        limits = {"rotation": self.rotation, "shift": self.shift, "shear": self.shear, "zoom": self.zoom}
-        if not any(limits.values()) and not self.flip:
+        limits: dict[str, Any] = {
+            "rotation": self.rotation,
+            "shift": self.shift,
+            "shear": self.shear,
+            "zoom": self.zoom,
+            "flip": self.flip,
+        }
+        if not any(limits.values()):
             return {}
         if STEP not in module.funcs:
             raise IRError(f"there is no @{STEP} to augment", help="run `build-backward` first")
@@ -61,7 +67,7 @@ class Augment(Pass):
         draws = [op.salt for op in step.ops if isinstance(op, Random)]
         words = b.add(Random(rng, salt=max(draws, default=-1) + 1, shape=(6,)))
         size = (type.size("H"), type.size("W"))
-        m = b.add(AffineMatrix(words, size=size, flip=self.flip, **limits))
+        m = b.add(AffineMatrix(words, size=size, **limits))
         changed = b.add(Affine(image if type.quant is None else storage(b, image), m))
         changed = changed if type.quant is None else typed(b, changed, type)
         changed.name = f"{image.name}_changed"

@@ -26,7 +26,7 @@ from tinyir.runtime.train_program import M7Trainer, Trainer
 
 HIDDEN = ((2,), (8,), (32,), (128,), (2, 16), (8, 16), (32, 16), (128, 16))
 COMPARED_OUTPUTS = 20
-TIMED_STEPS = 500
+TIMED_STEPS = 200
 STDERR = Console(stderr=True)
 
 
