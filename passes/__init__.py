@@ -5,6 +5,7 @@ line in `BUILTIN`, and a test file.
 """
 
 BUILTIN = (
+    "add-preprocessing",
     "replace-classifier",
     "select-params",
     "stamp-params",
@@ -15,6 +16,7 @@ BUILTIN = (
     "build-backward",
     "prune-backward",
     "bit-masks",
+    "augment",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",

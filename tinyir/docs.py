@@ -27,6 +27,7 @@ DIALECTS = {
     "int": "Integer primitives, what `legalize-quant` leaves",
     "grad": "What gradients take besides",
     "train": "Targets and optimisers",
+    "image": "Frames of a camera, random changes of images",
     "kernel": "Groups of ops that become one kernel",
     "loop": "Calls of kernels",
     "func": "Structure",

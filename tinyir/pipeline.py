@@ -22,11 +22,14 @@ from tinyir.frontends.load import load
 from tinyir.ir.core import Module
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
+from tinyir.passes.add_preprocessing import AddPreprocessing
+from tinyir.passes.augment import Augment
 from tinyir.passes.build_backward import TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.options import value_text
+from tinyir.passes.pipeline_text import pass_text
 from tinyir.passes.registry import Pass
 from tinyir.target import CompilerKind, Target, get_target
 
@@ -86,7 +89,8 @@ class Training:
 class Options:
     """What a compilation may be told. With `train` the program can be trained. `schedule` is a file of schedules for
     kernels, the others get those of `level`; `save_schedule` is written with those of all. `passes` replaces the
-    default pipeline; limits are in bytes; `opt` is for the C compiler, by default what goes with the level."""
+    default pipeline; limits are in bytes; `opt` is for the C compiler, by default what goes with the level. `camera`
+    lets the program take frames, `augment` changes the images that it trains on."""
 
     target: str = "cortex-m7"
     backend: BackendName = "c"
@@ -102,6 +106,8 @@ class Options:
     compiler: CompilerKind | None = None
     opt: str | None = None
     measure: bool = True
+    camera: AddPreprocessing | None = None
+    augment: Augment | None = None
 
     @property
     def c_level(self) -> str:
@@ -121,6 +127,10 @@ class Options:
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
             parts = [*self.train.selection(), *parts, self.train.backward()]
+        if self.camera is not None:
+            parts.insert(0, pass_text(self.camera))
+        if self.augment is not None:
+            parts += [pass_text(self.augment), "canonicalize"]
         if self.backend == "c":
             words = ["none" if file is None else json.dumps(str(file)) for file in files]
             chosen = f"level={self.level},file={words[0]},save={words[1]}"

@@ -116,3 +116,28 @@ def an_image_that_shows_the_rounding() -> np.ndarray:
         if not np.array_equal(run_tflm(model, [image[None]])[0], run_litert(model, [image[None]])[0]):
             return np.array(image[None])
     raise AssertionError("the references agree on every image")
+
+
+def test_a_camera_takes_the_place_of_the_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compile", MODEL, "-o", str(tmp_path), "--camera", "format=gray,size=[24,32],crop=[0,4,24,24]"]
+    assert main(words) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    (frame,) = report["inputs"]
+    assert (frame["dtype"], frame["shape"]) == ("uint8", [1, 24, 32, 1])
+    assert "image.resize_bilinear" in {op["kind"] for op in report["ops"]}
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--camera", "format=yuv"], "yuv"),
+        (["--camera", "colour=red"], "colour"),
+        (["--train", "all", "--augment", "rotate=3"], "rotate"),
+    ],
+)
+def test_options_of_camera_and_augmentation_are_checked(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compile", MODEL, "-o", str(tmp_path), *words]) == 2
+    assert message in capsys.readouterr().err

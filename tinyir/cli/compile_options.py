@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
+from tinyir.diagnostics import UsageError
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import LEVELS
+from tinyir.passes.add_preprocessing import AddPreprocessing
+from tinyir.passes.augment import Augment
 from tinyir.passes.build_backward import TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.optimizers import Hyper, OptimizerName
+from tinyir.passes.pipeline_text import parse_pipeline
+from tinyir.passes.registry import Pass
 from tinyir.pipeline import Options, Training
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
@@ -33,6 +39,12 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--schedule", type=Path, metavar="FILE", help="schedules of kernels, as `tinyir tune` finds them (TOML)"
+    )
+    group.add_argument(
+        "--camera",
+        type=pass_with(AddPreprocessing),
+        metavar="OPTIONS",
+        help="take frames of a camera: format=rgb565,size=[120,160],... (`tinyir passes add-preprocessing`)",
     )
     group.add_argument("--passes", metavar="TEXT", help="a pipeline of your own instead of the default one")
     group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
@@ -69,6 +81,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--no-qas", action="store_true", help="steps of int8 weights without quantisation-aware scaling")
     group.add_argument(
+        "--augment",
+        type=pass_with(Augment),
+        metavar="OPTIONS",
+        help="change the images of each step: rotation=10,flip=true,... (`tinyir passes augment`)",
+    )
+    group.add_argument(
         "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
     )
     group.add_argument(
@@ -90,7 +108,20 @@ def training_from(args: argparse.Namespace) -> Training | None:
 def options_from(args: argparse.Namespace, **more: Any) -> Options:
     """The Options that the arguments say."""
     names = ("target", "io", "numerics", "level", "schedule", "passes", "max_ram", "max_flash", "compiler", "opt")
-    return Options(**{name: getattr(args, name) for name in names}, **more)
+    chosen = {name: getattr(args, name) for name in (*names, "camera")}
+    return Options(**chosen, augment=getattr(args, "augment", None), **more)
+
+
+def pass_with(cls: type[Pass]) -> Callable[[str], Pass]:
+    """Reads the options of a pass: `size=[120,160],resize=nearest`."""
+
+    def read(text: str) -> Pass:
+        try:
+            return parse_pipeline(f"{cls.name}{{{text}}}", "the option")[0]
+        except UsageError as error:
+            raise argparse.ArgumentTypeError(error.message) from None
+
+    return read
 
 
 def byte_count(text: str) -> int:

@@ -37,6 +37,7 @@ from .grad_conv import (
     depthwise_weight_gradient,
 )
 from .grad_window import max_pool_gradient, resize_nearest_gradient, window_sum
+from .image import affine_matrix, affine_nearest, byte_lookup, resize_bilinear, rgb565
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
@@ -60,9 +61,12 @@ from .transcendental import exp, log, logistic, softplus, tanh
 __all__ = [
     "add",
     "add_float",
+    "affine_matrix",
+    "affine_nearest",
     "average_pool2d",
     "average_pool2d_float",
     "broadcast",
+    "byte_lookup",
     "clamp",
     "concat",
     "conv2d",
@@ -108,8 +112,10 @@ __all__ = [
     "requantize",
     "rescale",
     "reshape",
+    "resize_bilinear",
     "resize_nearest",
     "resize_nearest_gradient",
+    "rgb565",
     "sgd",
     "sgd_int",
     "slice",

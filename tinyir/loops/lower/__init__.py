@@ -36,6 +36,7 @@ from tinyir.loops.lower.grad_window import (
     lower_resize_nearest_gradient,
     lower_window_sum,
 )
+from tinyir.loops.lower.image import lower_image
 from tinyir.loops.lower.masks import lower_mask
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
@@ -75,6 +76,9 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "grad.max_pool": lower_max_pool_gradient,
     "grad.window_sum": lower_window_sum,
     "grad.resize_nearest": lower_resize_nearest_gradient,
+    "image.affine": lower_image,
+    "image.affine_matrix": lower_image,
+    "image.resize_bilinear": lower_image,
     "tensor.transpose": lower_movement,
     "tensor.pad": lower_movement,
     "tensor.slice": lower_movement,
