@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,27 +117,13 @@ class HostProgram:
         return [int(function(self._arena.address)) for function in functions]
 
     def _call(self, args: list[int], memory: list[Guarded], observe: Observer | None) -> int:
-        failures: list[BaseException] = []
+        def look(index: int) -> None:
+            assert observe is not None
+            self._check(memory, index)
+            observe(index, self._arena.bytes.copy())
 
-        def after_op(index: int) -> None:
-            if failures:
-                return
-            try:
-                self._check(memory, index)
-                if observe:
-                    observe(index, self._arena.bytes.copy())
-            except BaseException as failure:  # it cannot pass through C
-                failures.append(failure)
-
-        callback = _AFTER_OP(after_op)
-        hook = ctypes.c_void_p.in_dll(self._library, "tinyir_after_op")
-        hook.value = ctypes.cast(callback, ctypes.c_void_p).value if observe else None
-        try:
+        with after_op(self._library, look if observe else None):
             status = int(self._entry(*args))
-        finally:
-            hook.value = None
-        if failures:
-            raise failures[0]
         self._check(memory, None)
         return status
 
@@ -145,6 +133,31 @@ class HostProgram:
             if damage:
                 during = "" if op is None else f", in {self.info.op_at(op)}"
                 raise GuardError(f"something was written {damage}{during}", op)
+
+
+@contextlib.contextmanager
+def after_op(library: ctypes.CDLL, look: Callable[[int], None] | None) -> Iterator[None]:
+    """Inside, `look` is told the number of each op that the program in `library` has done; what it raises comes out at
+    the end."""
+    failures: list[BaseException] = []
+
+    def told(index: int) -> None:
+        assert look is not None
+        try:
+            if not failures:
+                look(index)
+        except BaseException as failure:  # it cannot pass through C
+            failures.append(failure)
+
+    callback = _AFTER_OP(told)
+    hook = ctypes.c_void_p.in_dll(library, "tinyir_after_op")
+    hook.value = ctypes.cast(callback, ctypes.c_void_p).value if look else None
+    try:
+        yield
+    finally:
+        hook.value = None
+    if failures:
+        raise failures[0]
 
 
 def _function(library: ctypes.CDLL, name: str, result: Any, n_arguments: int) -> Any:

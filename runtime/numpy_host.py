@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import importlib.util
 import sys
 import tempfile
@@ -20,9 +21,10 @@ from tinyir.diagnostics import UsageError
 from tinyir.runtime.program import Array, Inputs, ProgramError, TensorInfo
 
 StatementObserver = Callable[[str, Array], None]
-"""Called after each statement of `run` with the variable it sets and the array."""
+"""Called after each statement of a function with the variable it sets and the array."""
 
-_OBSERVED, _OBSERVER = "_observed_run", "_observe"
+_FUNCTIONS = ("run", "train_step", "params_init")
+_OBSERVED, _OBSERVER = "_observed_", "_observe"
 _imports = threading.RLock()
 
 
@@ -50,8 +52,11 @@ class NumpyProgram:
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:
         """The functions of the program by name: `run`, and for one that trains `train_step` and `params_init`."""
-        names = ("run", "train_step", "params_init")
-        return {name: getattr(self._module, name) for name in names if hasattr(self._module, name)}
+        return {name: getattr(self._module, name) for name in _FUNCTIONS if hasattr(self._module, name)}
+
+    def observed(self, function: str, observe: StatementObserver) -> Callable[..., Any]:
+        """One of the functions, made to tell `observe` the result of every statement."""
+        return functools.partial(getattr(self._module, _OBSERVED + function), **{_OBSERVER: observe})
 
     @property
     def classes(self) -> int | None:
@@ -70,10 +75,8 @@ class NumpyProgram:
         written. Raises UsageError for inputs of the wrong number, names, shapes or types.
         """
         arrays = self._bind(inputs)
-        if observe is None:
-            results = self._module.run(*arrays)
-        else:
-            results = getattr(self._module, _OBSERVED)(*arrays, **{_OBSERVER: observe})
+        run = self._module.run if observe is None else self.observed("run", observe)
+        results = run(*arrays)
         return [results] if len(self.outputs) == 1 else list(results)
 
     def _bind(self, inputs: Inputs) -> list[Array]:
@@ -115,11 +118,11 @@ def _script_in(path: Path) -> Path:
 
 
 def _load(script: Path) -> ModuleType:
-    """Execute a NAME.py, with a second version of `run` that reports each statement."""
+    """Execute a NAME.py, with a second version of its functions that reports each statement."""
     module = ModuleType(script.stem)
     module.__file__ = str(script)
     try:
-        tree = _with_observed_run(ast.parse(script.read_bytes(), str(script)))
+        tree = _with_observed(ast.parse(script.read_bytes(), str(script)))
         with _importable(script.parent / f"{script.stem}_kernels"):
             exec(compile(tree, str(script), "exec"), module.__dict__)
     except ProgramError:
@@ -129,17 +132,18 @@ def _load(script: Path) -> ModuleType:
     return module
 
 
-def _with_observed_run(tree: ast.Module) -> ast.Module:
-    """The module with a copy of `run` that calls the observer after each assignment."""
-    runs = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run"]
-    if len(runs) != 1:
+def _with_observed(tree: ast.Module) -> ast.Module:
+    """The module with copies of its functions that call the observer after each assignment."""
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in _FUNCTIONS]
+    if [node.name for node in found].count("run") != 1:
         raise ProgramError("not a program of the NumPy backend: it has no function `run`")
-    observed = copy.deepcopy(runs[0])
-    observed.name = _OBSERVED
-    observed.args.kwonlyargs.append(ast.arg(_OBSERVER))
-    observed.args.kw_defaults.append(None)
-    observed.body = [node for statement in observed.body for node in (statement, *_reports(statement))]
-    tree.body.append(observed)
+    for function in found:
+        observed = copy.deepcopy(function)
+        observed.name = _OBSERVED + function.name
+        observed.args.kwonlyargs.append(ast.arg(_OBSERVER))
+        observed.args.kw_defaults.append(None)
+        observed.body = [node for statement in observed.body for node in (statement, *_reports(statement))]
+        tree.body.append(observed)
     return ast.fix_missing_locations(tree)
 
 

@@ -5,16 +5,18 @@ Code and data are taken to be in memory without wait states: caches that always 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tinyir.diagnostics import ToolError
 from tinyir.machine import OpClass
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.pricing import PricedBlock, price
-from tinyir.runtime.program import Inputs, OpInfo, RunResult
+from tinyir.runtime.program import Array, Inputs, OpInfo, RunResult
 from tinyir.runtime.trace import Checks, Span
+from tinyir.runtime.train_program import M7Trainer
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,36 @@ def profile(program: M7Program, inputs: Inputs, checks: Checks = "full") -> Prof
 
     Raises EmulatorError and UsageError as `M7Program.run` does, ToolError without capstone.
     """
-    result = program.run(inputs, count=True, checks=checks)
+    return _priced(program.run(inputs, count=True, checks=checks), program.elf, program.info.ops)
+
+
+def profile_step(trainer: M7Trainer, x: Array, target: int | Array, lr: float = 0.01) -> Profile:
+    """Make one step of training and price what it executed: loads are recorded as far as the checks of the trainer do.
+
+    Raises as `M7Trainer.step` does, and ToolError for a step that is refused.
+    """
+    outcome = trainer.step(x, target, lr, count=True)
+    if outcome.status:
+        raise ToolError(f"the step was refused with status {outcome.status}")
+    result = RunResult([], outcome.status, outcome.stack_bytes, trace=outcome.trace)
+    return _priced(result, trainer.elf, trainer.training.ops)
+
+
+def _priced(result: RunResult, elf: Elf, ops: Sequence[OpInfo]) -> Profile:
     assert result.trace is not None
-    priced = price(result.trace, program.elf.loaded)
+    priced = price(result.trace, elf.loaded)
     by_function: dict[str, list[PricedBlock]] = {}
     for one in priced:
-        by_function.setdefault(program.elf.describe(one.block.address).partition("+")[0], []).append(one)
+        by_function.setdefault(elf.describe(one.block.address).partition("+")[0], []).append(one)
     functions = {name: _tally(blocks) for name, blocks in by_function.items()}
-    return Profile(result, _tally(priced), tuple(_ops(program, priced)), functions)
+    return Profile(result, _tally(priced), tuple(_profiles(elf, ops, priced)), functions)
 
 
-def _ops(program: M7Program, priced: list[PricedBlock]) -> Iterable[OpProfile]:
+def _profiles(elf: Elf, ops: Sequence[OpInfo], priced: list[PricedBlock]) -> Iterable[OpProfile]:
     counted: set[str] = set()
-    for op in program.info.ops:
+    for op in ops:
         blocks = tuple(one for one in priced if one.block.op == op.index)
-        yield OpProfile(op, _tally(blocks), _flash(program.elf, op, counted), blocks)
+        yield OpProfile(op, _tally(blocks), _flash(elf, op, counted), blocks)
 
 
 def _tally(blocks: Iterable[PricedBlock]) -> Tally:

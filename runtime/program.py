@@ -115,7 +115,13 @@ class TrainingInfo:
     @property
     def functions(self) -> tuple[str, ...]:
         """The C functions besides that of an inference."""
-        return (self.init, self.step, self.save, self.load)
+        return (self.init, self.step, self.save, self.load, *([self.seed] if self.seed else []))
+
+    @property
+    def seed(self) -> str | None:
+        """The function that sets the seed, where training draws random numbers."""
+        draws = any(param.name == "rng" for param in self.params)
+        return self.init.removesuffix("init") + "seed" if draws else None
 
     @property
     def save(self) -> str:

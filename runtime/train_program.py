@@ -14,7 +14,7 @@ import ctypes
 import math
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +24,25 @@ from tinyir.checkpoint import CheckpointError, checkpoint_bytes, identity, pack,
 from tinyir.diagnostics import ToolError, UsageError
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Buffer, Emulator
-from tinyir.runtime.host import Guarded
+from tinyir.runtime.host import Guarded, after_op
 from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
-from tinyir.runtime.numpy_host import NumpyProgram
-from tinyir.runtime.program import Array, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
+from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
+from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
-from tinyir.runtime.trace import Kernel, Trace
+from tinyir.runtime.trace import Checks, Kernel, Trace
 from tinyir.target import Target, get_target
 
 LABEL_STATUS, RATE_STATUS, LOSS_STATUS = 3, 4, 5
 """What a step returns for a label that no class has, a rate that is not finite, a loss that is not finite."""
+
+
+RNG = "rng"
+"""The parameter that holds what random numbers are drawn from: a seed, and the number of steps."""
+
+
+def seeded(value: int) -> Array:
+    """The first value of that parameter for a seed."""
+    return np.array([value & 0xFFFFFFFF, 0], np.uint32).view(np.int32)
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,12 @@ class Trainer(ABC):
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Replace the parameters. Raises UsageError for other names, types or shapes."""
 
+    def seed(self, value: int) -> None:
+        """Set the seed of the random numbers that training draws, and start them anew; nothing where it draws none."""
+        params = self.params
+        if RNG in params:
+            self.set_params(params | {RNG: seeded(value)})
+
     @abstractmethod
     def save(self) -> bytes:
         """A checkpoint of the parameters: the same bytes on every backend."""
@@ -81,7 +96,7 @@ class NumpyTrainer(Trainer):
 
     def __init__(self, files: Mapping[str, str | bytes] | Path) -> None:
         program = NumpyProgram(files)
-        self._functions = program.functions
+        self._program, self._functions = program, program.functions
         if "train_step" not in self._functions:
             raise ProgramError(f"`{program.name}` does not train", help="compile it with training options")
         self._inputs = program.inputs
@@ -92,14 +107,16 @@ class NumpyTrainer(Trainer):
         self._fields = _fields(self._names, self._values)
         self._identity = identity(program.state_sha256, [(f.name, f.dtype, f.shape) for f in self._fields])
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: StatementObserver | None = None) -> StepResult:
+        """As of `Trainer`; `observe` is given the result of every statement."""
         if self._classes is not None and not 0 <= int(target) < self._classes:
             return StepResult(LABEL_STATUS, math.nan)
         if not np.isfinite(np.float32(lr)):
             return StepResult(RATE_STATUS, math.nan)
         given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
+        function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
-            loss, *new = self._functions["train_step"](x, given, np.asarray(lr, np.float32), *self._values)
+            loss, *new = function(x, given, np.asarray(lr, np.float32), *self._values)
         if not np.isfinite(loss):
             return StepResult(LOSS_STATUS, float(loss))
         self._values = new
@@ -177,6 +194,14 @@ class _CTrainer(Trainer):
         if status:
             raise CheckpointError(status)
 
+    def seed(self, value: int) -> None:
+        if self.training.seed is not None:
+            self._check(self._seed(self.training.seed, value & 0xFFFFFFFF))
+
+    @abstractmethod
+    def _seed(self, function: str, value: int) -> int:
+        """Call `function` with the parameters and a seed; its status."""
+
     @abstractmethod
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         """Call `function` with the parameters, a buffer that holds `data`, and `args`; its status, and the buffer."""
@@ -218,13 +243,14 @@ class HostTrainer(_CTrainer):
             path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
             return HostTrainer(info, ctypes.CDLL(str(path)))
 
-    def step(self, x: Array, target: int | Array, lr: float) -> StepResult:
+    def step(self, x: Array, target: int | Array, lr: float, *, observe: Observer | None = None) -> StepResult:
+        """As of `Trainer`; `observe` sees the arena after each op."""
         arrays, labels = self._bound(x, target)
         loss = ctypes.c_float(math.nan)
         pointers = [ctypes.c_void_p(array.ctypes.data) for array in arrays]
-        status = self._call(
-            self.training.step, *pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss)
-        )
+        args = (*pointers, *map(ctypes.c_int32, labels), ctypes.c_float(lr), ctypes.byref(loss))
+        with after_op(self._library, observe and self._shown_to(observe)):
+            status = self._call(self.training.step, *args)
         return StepResult(status, loss.value)
 
     def run(self, x: Array) -> Array:
@@ -235,11 +261,17 @@ class HostTrainer(_CTrainer):
         self._check(status)
         return out
 
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        return lambda index: observe(index, self._arena.bytes.copy())
+
     def _call(self, function: str, *args: object) -> int:
         head = (ctypes.c_void_p(self._arena.address), ctypes.c_void_p(self._params.address))
         status = int(self._library[function](*head, *args))
         self._check_memory(self._arena, self._params)
         return status
+
+    def _seed(self, function: str, value: int) -> int:
+        return int(self._library[function](ctypes.c_void_p(self._params.address), ctypes.c_uint32(value)))
 
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         buffer = Guarded("the checkpoint", len(data))
@@ -265,11 +297,11 @@ class HostTrainer(_CTrainer):
 class M7Trainer(_CTrainer):
     """The C, on an emulated Cortex-M7 with the memories of a target. The parameters lie in its RAM."""
 
-    def __init__(self, info: ProgramInfo, target: Target, elf: Elf) -> None:
+    def __init__(self, info: ProgramInfo, target: Target, elf: Elf, checks: Checks = "bounds") -> None:
         super().__init__(info)
         self.target, self.elf = target, elf
         kernels = [Kernel(elf.functions[op.function], str(op)) for op in self.training.ops]
-        self._emulator = Emulator(elf, target, kernels=kernels, checks="bounds")
+        self._emulator = Emulator(elf, target, kernels=kernels, checks=checks)
         self._arena, self._params = elf.symbol("tinyir_arena"), elf.symbol("tinyir_params")
         self._check(self._emulator.call(self.training.init, self._params))
 
@@ -281,6 +313,7 @@ class M7Trainer(_CTrainer):
         opt: str = "-O3",
         *,
         stack_bytes: int = DEFAULT_STACK_BYTES,
+        checks: Checks = "bounds",
     ) -> M7Trainer:
         """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
         info = ProgramInfo.load(folder)
@@ -288,10 +321,13 @@ class M7Trainer(_CTrainer):
         compiler = compiler or CrossCompiler.detect()
         with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
             path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
-            return M7Trainer(info, target, Elf.read(path))
+            return M7Trainer(info, target, Elf.read(path), checks)
 
-    def step(self, x: Array, target: int | Array, lr: float, *, count: bool = False) -> StepResult:
-        """As of `Trainer`; with `count` the result has the trace of what was executed."""
+    def step(
+        self, x: Array, target: int | Array, lr: float, *, count: bool = False, observe: Observer | None = None
+    ) -> StepResult:
+        """As of `Trainer`; with `count` the result has the trace of what was executed, and `observe` sees the arena
+        after each op."""
         arrays, labels = self._bound(x, target)
         buffers = [Buffer(f"input `{t.name}`", t.bytes, False) for t in self.training.inputs]
         *addresses, at_loss = self._emulator.map_buffers([*buffers, Buffer("loss", 4, True)])
@@ -299,7 +335,10 @@ class M7Trainer(_CTrainer):
             self._emulator.write(address, array.tobytes())
         self._emulator.write(at_loss, np.float32(math.nan).tobytes())
         args = [self._arena, self._params, *addresses, *(label & 0xFFFFFFFF for label in labels), at_loss]
-        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit)
+        shown = observe and self._shown_to(observe)
+        status = self._emulator.call(self.training.step, *args, floats=[lr], limit=self._limit, observer=shown)
+        if shown and status == 0:
+            shown(len(self.training.ops) - 1)
         loss = float(np.frombuffer(self._emulator.read(at_loss, 4), np.float32)[0])
         trace = self._emulator.tracer.trace() if count else None
         return StepResult(status, loss, self._emulator.stack_used, trace)
@@ -312,9 +351,16 @@ class M7Trainer(_CTrainer):
         self._check(self._emulator.call(self.info.entry, self._arena, self._params, at_x, at_y, limit=self._limit))
         return np.frombuffer(self._emulator.read(at_y, tensor.bytes), tensor.dtype).reshape(tensor.shape)
 
+    def _shown_to(self, observe: Observer) -> Callable[[int], None]:
+        size = self.info.arena_bytes
+        return lambda index: observe(index, np.frombuffer(self._emulator.read(self._arena, size), np.uint8))
+
     @property
     def _limit(self) -> int:
         return 200_000_000 + 64 * self.training.macs
+
+    def _seed(self, function: str, value: int) -> int:
+        return self._emulator.call(function, self._params, value)
 
     def _with_bytes(self, function: str, data: bytes, *args: int, writable: bool) -> tuple[int, bytes]:
         (address,) = self._emulator.map_buffers([Buffer("checkpoint", len(data), writable)])

@@ -11,14 +11,15 @@ import pytest
 ROOT = Path(__file__).parent.parent / "tinyir"
 
 LAYERS = [
-    {"diagnostics", "machine"},
-    {"target"},
+    {"diagnostics", "machine", "metrics", "toml_text"},
+    {"checkpoint", "target"},
     {"ir"},
-    {"loops"},
+    {"loops", "train_plan"},
     {"frontends", "passes"},
     {"backends", "runtime"},
-    {"pipeline", "summary", "tables", "docs"},
-    {"api", "tune", "verify"},
+    {"pipeline", "summary", "tables", "docs", "training_data"},
+    {"api", "fit", "plan_search", "tune", "verify"},
+    {"verify_train"},
     {"cli"},
     {"__main__"},
 ]

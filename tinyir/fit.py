@@ -32,7 +32,7 @@ class Plan:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.eval_every < 0 or (self.eval_count is not None and self.eval_count < 1):
             raise UsageError("numbers of steps and examples must not be negative")
-        if not abs(self.lr) <= np.finfo(np.float32).max:
+        if not abs(self.lr) <= float(np.finfo(np.float32).max):
             raise UsageError(f"a learning rate of {self.lr} is not finite", help="try 0.01")
 
     def rate(self, step: int) -> float:

@@ -145,9 +145,9 @@ def compile_module(
     progress("running passes")
     manager(options.pipeline()).run(module)
     progress("printing")
+    files = emit(module, options)
     if options.backend == "numpy":
-        return _emit_numpy(module)
-    files = _emit_c(module, target, options)
+        return Result(module, files, {})
     report = json.loads(files["report.json"])
     notes: tuple[str, ...] = ()
     if options.measure and not target.is_host:
@@ -158,16 +158,15 @@ def compile_module(
     return Result(module, files, report, notes)
 
 
-def _emit_numpy(module: Module) -> Result:
-    from tinyir.backends.numpy_ref import NumpyBackend
+def emit(module: Module, options: Options) -> Files:
+    """The files of a program whose passes have run, printed by the backend that `options` name."""
+    if options.backend == "numpy":
+        from tinyir.backends.numpy_ref import NumpyBackend
 
-    return Result(module, NumpyBackend().emit(module), {})
-
-
-def _emit_c(module: Module, target: Target, options: Options) -> Files:
+        return NumpyBackend().emit(module)
     from tinyir.backends.cortex_m7 import CortexM7Backend
 
-    return CortexM7Backend(target=target.name, opt=options.c_level).emit(module)
+    return CortexM7Backend(target=get_target(options.target).name, opt=options.c_level).emit(module)
 
 
 def _measure(files: Files, report: dict[str, Any], target: Target, options: Options) -> tuple[str, ...]:

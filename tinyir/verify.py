@@ -110,7 +110,7 @@ def default_inputs(func: Func) -> list[list[Array]]:
     samples = [[_ramp(arg.type) for arg in func.args]]
     for seed in range(1, 4):
         rng = np.random.default_rng(seed)
-        samples.append([_random(arg.type, rng) for arg in func.args])
+        samples.append([random_input(arg.type, rng) for arg in func.args])
     return samples
 
 
@@ -122,7 +122,8 @@ def _ramp(type: TensorType) -> Array:
     return np.clip(steps, lo, hi).astype(type.storage.numpy).reshape(type.shape)
 
 
-def _random(type: TensorType, rng: np.random.Generator) -> Array:
+def random_input(type: TensorType, rng: np.random.Generator) -> Array:
+    """A random tensor: normal, or over the whole range of the integers."""
     if type.storage.numpy.kind == "f":
         return rng.standard_normal(type.shape).astype(np.float32)
     lo, hi = type.storage.limits

@@ -13,8 +13,9 @@ from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import LINE_WIDTH, CWriter
 from tinyir.backends.cortex_m7.emit import float_literal
 from tinyir.backends.cortex_m7.program import Entry, Port, Program, Step
+from tinyir.backends.cortex_m7.readme import training_readme
 from tinyir.backends.cortex_m7.source import ALIGNED, accessors, parameters
-from tinyir.backends.cortex_m7.training import STATUSES, declare_params, training_report
+from tinyir.backends.cortex_m7.training import STATUSES, declare_params, declare_seed, training_report
 from tinyir.ir.training import INIT, STEP
 from tinyir.ir.types import DType, dtype_of
 
@@ -64,6 +65,7 @@ def header_text(program: Program) -> str:
         c.comment(_entry_doc(entry))
         c.line(f"int {entry.name}({parameters(program, entry)});")
     if program.params:
+        declare_seed(program, c)
         declare_checkpoint(program, c)
     c.line()
     c.line("#ifdef __cplusplus")
@@ -161,13 +163,10 @@ def readme_text(program: Program) -> str:
         f"- `{port.parameter}` ({'input' if port in program.inputs else 'output'}) `{port.name}`: {_quant_text(port)}"
         for port in [*program.inputs, *program.outputs]
     )
-    arguments = ", ".join(
-        [
-            "arena",
-            *(["&params"] if program.params else []),
-            *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs]),
-        ]
-    )
+    if program.params:
+        return training_readme(program, ports)
+    places = [f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs]]
+    arguments = ", ".join(["arena", *places])
     return f"""# {name}
 
 Compiled by tinyir {__version__}. Plain C11: no heap, no state, no library beyond the compiler's own.

@@ -18,7 +18,7 @@ from tinyir.ir.training import RATE, STEP, Signature, arena_args, entries, state
 from tinyir.ir.types import TensorType
 from tinyir.loops.ir import Kernel
 
-PARAM_NAMES = ("params", "params_save", "params_load", "identity")
+PARAM_NAMES = ("params", "params_save", "params_load", "params_seed", "identity")
 """What the C of a program that trains defines besides its entries, without the prefix."""
 
 PARAM_ALIGN = 4

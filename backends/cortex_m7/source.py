@@ -7,7 +7,7 @@ from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.backends.cortex_m7.program import Entry, Port, Program
 from tinyir.backends.cortex_m7.support import helper_text, uses_intrinsics
-from tinyir.backends.cortex_m7.training import check_loss, check_size, check_values
+from tinyir.backends.cortex_m7.training import check_loss, check_size, check_values, define_seed
 from tinyir.ir.types import dtype_of
 
 ALIGNED = """\
@@ -68,6 +68,7 @@ def source_text(program: Program) -> str:
     for each in program.entries:
         _entry(program, each, entry)
     if program.params:
+        define_seed(program, entry)
         define_checkpoint(program, entry)
         helpers |= HELPERS
     support = helper_text(sorted(helpers))

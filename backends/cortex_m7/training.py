@@ -6,8 +6,10 @@ from typing import Any
 
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
-from tinyir.backends.cortex_m7.program import Entry, Program, Step
+from tinyir.backends.cortex_m7.program import Entry, Param, Program, Step
 from tinyir.ir.training import STEP
+
+RNG = "rng"
 
 STATUSES = {
     1: "a null pointer",
@@ -54,6 +56,33 @@ def declare_params(program: Program, c: CWriter) -> None:
     with c.block("typedef struct", f"}} {program.name}_params;"):
         for param in program.params:
             c.line(f"{C_TYPES[param.type.storage]} {param.field}[{param.type.elements}];")
+
+
+def rng_param(program: Program) -> Param | None:
+    """The parameter that random numbers are drawn from: a seed and a number of steps."""
+    return next((param for param in program.params if param.name == RNG), None)
+
+
+def declare_seed(program: Program, c: CWriter) -> None:
+    """For the header, where training draws random numbers."""
+    if rng_param(program) is not None:
+        c.line()
+        c.comment(["Sets the seed of the random numbers that training draws. Returns 0; 1 for a null pointer."])
+        c.line(f"int {program.name}_params_seed({program.name}_params *p, uint32_t seed);")
+
+
+def define_seed(program: Program, c: CWriter) -> None:
+    """The function, where training draws random numbers."""
+    param = rng_param(program)
+    if param is None:
+        return
+    c.line()
+    with c.block(f"int {program.name}_params_seed({program.name}_params *p, uint32_t seed)"):
+        with c.block("if (p == 0)"):
+            c.line("return 1;")
+        c.line(f"p->{param.field}[0] = (int32_t)seed;")
+        c.line(f"p->{param.field}[1] = 0;")
+        c.line("return 0;")
 
 
 def training_report(program: Program, ports: list[Any], ops: list[Any], dtypes: dict[Any, str]) -> dict[str, Any]:

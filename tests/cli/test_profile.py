@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.samples import needs_m7
+from tests.train.networks import dense_network
 from tinyir.cli import main
 
 pytestmark = needs_m7
@@ -46,3 +47,13 @@ def test_an_op_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", MODEL, "--annotate", "depthwise_conv2d_2"]) == 2
     error = capsys.readouterr().err
     assert "no op `depthwise_conv2d_2`" in error and "did you mean" in error
+
+
+def test_a_step_of_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mlp.tir").write_text(str(dense_network((12, 8, 5))))
+    assert main(["profile", str(tmp_path / "mlp.tir"), "--train", "all", "--json", str(tmp_path / "p.json")]) == 0
+    figures = json.loads((tmp_path / "p.json").read_text())
+    assert figures["params_bytes"] == 4 * (12 * 8 + 8 + 8 * 5 + 5)
+    assert figures["macs"] == sum(op["macs"] for op in figures["ops"]) > 2 * (12 * 8 + 8 * 5)
+    assert figures["cycles"] == pytest.approx(sum(op["cycles"] for op in figures["ops"]), abs=len(figures["ops"]))
+    assert f"parameters {figures['params_bytes']:,}" in capsys.readouterr().out

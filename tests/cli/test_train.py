@@ -89,7 +89,22 @@ def test_a_head_is_trained_behind_an_int8_model(tmp_path: Path) -> None:
         images, labels = data["images"], data["labels"].astype(np.int64) % 2
     np.savez(tmp_path / "d.npz", x=images[:120], y=labels[:120], x_test=images[120:], y_test=labels[120:])
     words = ["train", str(DIGITS / "digits.tflite"), "--data", str(tmp_path / "d.npz"), "--classes", "2"]
+    (tmp_path / "head.toml").write_text("version = 1\n")
+    words += ["--plan", str(tmp_path / "head.toml")]
     words += ["--steps", "120", "--lr", "0.02", "--eval-every", "60", "--json", str(tmp_path / "f.json")]
     assert main(words) == 0
     first, *_, last = json.loads((tmp_path / "f.json").read_text())["measurements"]
     assert first["accuracy"] < 0.7 and last["accuracy"] > 0.9
+
+
+def test_the_session_in_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/training.md shows what the commands print."""
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+    with np.load(DIGITS / "test_set.npz") as data:
+        images, labels = data["images"], data["labels"] % 2
+    np.savez(tmp_path / "d.npz", x=images[:120], y=labels[:120], x_test=images[120:], y_test=labels[120:])
+    (tmp_path / "head.toml").write_text("version = 1\n")
+    words = ["--classes", "2", "--plan", str(tmp_path / "head.toml"), "--data", str(tmp_path / "d.npz")]
+    words += ["--steps", "200", "--lr", "0.02", "--backend", "numpy"]
+    assert main(["train", str(DIGITS / "digits.tflite"), *words]) == 0
+    assert capsys.readouterr().out in page

@@ -113,6 +113,14 @@ def test_limits_count_parameters() -> None:
     assert any("parameters that are trained 980 bytes" in note for note in caught.value.notes)
 
 
+def test_the_limit_of_ram_is_arena_parameters_and_stack() -> None:
+    report = tinyir.compile(dense_network(SIZES), train=Training()).report
+    needed = report["arena_bytes"] + report["training"]["params_bytes"] + report["stack_bytes"]
+    tinyir.compile(dense_network(SIZES), train=Training(), max_ram=needed)
+    with pytest.raises(LimitError, match=f"needs {needed:,} bytes of RAM, {needed - 1:,} are granted"):
+        tinyir.compile(dense_network(SIZES), train=Training(), max_ram=needed - 1)
+
+
 def test_a_step_needs_a_program_that_trains() -> None:
     with pytest.raises(UsageError, match="compiled without `train`"):
         tinyir.compile(dense_network(SIZES), backend="numpy").trainer()

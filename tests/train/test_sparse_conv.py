@@ -146,5 +146,5 @@ def test_channels_with_other_readers_are_not_renumbered(to_file: ToFile) -> None
     with pytest.raises(PlanError, match=r"`c3` cannot be renumbered by magnitude: `tensor.reshape` lies between"):
         numpy_trainer(float_network(), other)
     residual = to_file(TrainPlan(0, True, (Share("conv2d_7", 0.5, None, "magnitude"),)))
-    with pytest.raises(PlanError, match="cannot be renumbered by magnitude: `nn.add` lies between"):
+    with pytest.raises(PlanError, match=r"cannot be renumbered by magnitude: `nn.add` lies between"):
         numpy_trainer(tinyir.load(DIGITS / "digits.tflite"), residual)

@@ -48,8 +48,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--loss", choices=get_args(LossName), default=Training.loss, help="what training makes small")
     group.add_argument(
-        "--against",
-        dest="train_target",
+        "--train-target",
         choices=get_args(TargetName),
         default=Training.target,
         help="what the output is compared with: a class number, or a tensor",
@@ -58,6 +57,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--classes", type=int, metavar="N", help="replace the classifier by a new float one for so many classes"
     )
+    group.add_argument(
+        "--classifier-seed", type=int, default=Training.classifier_seed, metavar="N", help="of its first weights"
+    )
 
 
 def training_from(args: argparse.Namespace) -> Training | None:
@@ -65,7 +67,7 @@ def training_from(args: argparse.Namespace) -> Training | None:
     if args.train is None:
         return None
     plan = None if args.train == "all" else Path(args.train)
-    more = {"plan": plan, "classes": args.classes, "classifier_seed": getattr(args, "seed", 0)}
+    more = {"plan": plan, "classes": args.classes, "classifier_seed": args.classifier_seed}
     return Training(args.loss, args.train_target, args.optimizer, **more)
 
 

@@ -1,4 +1,6 @@
 """Run the program on an emulated Cortex-M7 and show what each op costs: instructions, counted, and cycles, modelled.
+With --train it is one step of training.
+
 
 Cycles are those of the pipeline alone: code and data in memory without wait states. docs/cycle_model.md has the rules.
 """
@@ -14,22 +16,25 @@ from typing import Any
 
 import numpy as np
 
-from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.compile_options import add_compile_options, add_training_options, options_from, training_from
 from tinyir.cli.progress import show_step
 from tinyir.diagnostics import UsageError, did_you_mean
 from tinyir.machine import OpClass
 from tinyir.pipeline import compile_file, write_files
+from tinyir.runtime.elf import Elf
 from tinyir.runtime.m7 import M7Program
 from tinyir.runtime.pricing import PricedBlock
-from tinyir.runtime.profiler import OpProfile, Profile, Tally, profile
-from tinyir.runtime.program import OpInfo
+from tinyir.runtime.profiler import OpProfile, Profile, Tally, profile, profile_step
+from tinyir.runtime.program import OpInfo, ProgramInfo, TrainingInfo
 from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.runtime.train_program import M7Trainer
 from tinyir.tables import print_table
 from tinyir.target import Target, get_target
 
 EXAMPLE = """  tinyir profile person.tflite
   tinyir profile person.tflite --target stm32f746g-disco --json profile.json
-  tinyir profile person.tflite --annotate conv2d_4"""
+  tinyir profile person.tflite --annotate conv2d_4
+  tinyir profile mlp.tir --train all"""
 
 ANNOTATED_SHARE = 0.8
 """`--annotate` shows the blocks that take this part of an op's cycles."""
@@ -48,22 +53,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotate", metavar="OP", help="show the hot loops of an op (number or name) with counts and cycles"
     )
+    add_training_options(parser)
     add_compile_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    options = options_from(args, measure=False)
+    options = options_from(args, train=training_from(args), measure=False)
     result = compile_file(args.model, options, progress=show_step)
     target, compiler = get_target(options.target), CrossCompiler.detect(options.compiler)
     show_step("building and running on the emulated Cortex-M7")
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         write_files(result.files, Path(folder))
-        program = M7Program.build(folder, target, compiler, options.c_level)
-    annotated = _find_op(program.info.ops, args.annotate) if args.annotate else None
-    inputs = [np.zeros(tensor.shape, tensor.dtype) for tensor in program.info.inputs]
-    measured = profile(program, inputs)
+        program: M7Program | M7Trainer
+        if options.train is None:
+            program = M7Program.build(folder, target, compiler, options.c_level)
+        else:
+            program = M7Trainer.build(folder, target, compiler, options.c_level, checks="full")
+    part = program.training if isinstance(program, M7Trainer) else program.info
+    annotated = _find_op(part.ops, args.annotate) if args.annotate else None
+    zeros = [np.zeros(tensor.shape, tensor.dtype) for tensor in part.inputs]
+    if isinstance(program, M7Trainer):
+        measured = profile_step(program, zeros[0], zeros[1] if len(zeros) > 1 else 0)
+    else:
+        measured = profile(program, zeros)
     show_step("")
-    figures = _figures(program, measured, target, compiler.version)
+    figures = _figures(program, part, measured, target, compiler.version)
     if args.json == "-":
         print(json.dumps(figures, indent=2))
         return 0
@@ -71,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         Path(args.json).write_text(json.dumps(figures, indent=2) + "\n")
     _show(figures)
     if annotated is not None:
-        _annotate(measured.ops[annotated.index], program)
+        _annotate(measured.ops[annotated.index], program.elf)
     return 0
 
 
@@ -83,8 +97,11 @@ def _find_op(ops: tuple[OpInfo, ...], wanted: str) -> OpInfo:
     raise UsageError(f"the program has no op `{wanted}`", help=hint)
 
 
-def _figures(program: M7Program, measured: Profile, target: Target, compiler: str) -> dict[str, Any]:
+def _figures(
+    program: M7Program | M7Trainer, part: ProgramInfo | TrainingInfo, measured: Profile, target: Target, compiler: str
+) -> dict[str, Any]:
     info = program.info
+    training = {"params_bytes": info.training.params_bytes} if info.training is not None else {}
     milliseconds = 1000 * measured.total.cycles / target.clock_hz if target.clock_hz else None
     return {
         "name": info.name,
@@ -92,8 +109,9 @@ def _figures(program: M7Program, measured: Profile, target: Target, compiler: st
         "target": target.name,
         "clock_hz": target.clock_hz,
         "milliseconds": milliseconds and round(milliseconds, 3),
-        **_cost(measured.total, info.macs),
+        **_cost(measured.total, part.macs),
         "arena_bytes": info.arena_bytes,
+        **training,
         "stack_bytes": measured.result.stack_bytes,
         "ops": [
             {"index": one.op.index, "name": one.op.name, "kind": one.op.kind}
@@ -129,7 +147,10 @@ def _show(figures: dict[str, Any]) -> None:
     clock = figures["clock_hz"]
     time = f" = {figures['milliseconds']:,.2f} ms at {clock / 1e6:g} MHz" if clock else ""
     print(f"\n{figures['name']}: {figures['cycles']:,} cycles{time}, assuming memory without wait states")
-    print(f"{'':4}arena {figures['arena_bytes']:,} bytes, stack {figures['stack_bytes']:,}; {figures['compiler']}")
+    params = f", parameters {figures['params_bytes']:,}" if "params_bytes" in figures else ""
+    print(
+        f"{'':4}arena {figures['arena_bytes']:,} bytes{params}, stack {figures['stack_bytes']:,}; {figures['compiler']}"
+    )
 
 
 def _row(line: dict[str, Any], all_cycles: int) -> tuple[str, ...]:
@@ -148,16 +169,16 @@ def _row(line: dict[str, Any], all_cycles: int) -> tuple[str, ...]:
     )
 
 
-def _annotate(one: OpProfile, program: M7Program) -> None:
+def _annotate(one: OpProfile, elf: Elf) -> None:
     print(f"\n{one.op}: the blocks that take {100 * ANNOTATED_SHARE:.0f} % of its {one.tally.cycles:,.0f} cycles")
     for priced in one.hot_blocks(ANNOTATED_SHARE):
-        _print_block(priced, program, max(one.tally.cycles, 1))
+        _print_block(priced, elf, max(one.tally.cycles, 1))
 
 
-def _print_block(priced: PricedBlock, program: M7Program, op_cycles: float) -> None:
+def _print_block(priced: PricedBlock, elf: Elf, op_cycles: float) -> None:
     block, spent = priced.block, sum(priced.cycles)
     print(
-        f"\n{program.elf.describe(block.address)}: {block.count:,} times {spent / block.count:.1f} cycles"
+        f"\n{elf.describe(block.address)}: {block.count:,} times {spent / block.count:.1f} cycles"
         f" for {block.instructions} instructions, {100 * spent / op_cycles:.1f} % of the op"
     )
     address = block.address

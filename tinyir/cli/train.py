@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=Plan.schedule,
         help="what becomes of it (default: constant)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the order of examples, and of a new classifier")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of examples and of random numbers")
     parser.add_argument("--eval-every", type=int, default=50, metavar="N", help="steps between scores (default: 50)")
     parser.add_argument("--eval-count", type=int, metavar="N", help="measure on so many examples (default: all)")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="start from this checkpoint")
@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well; - prints nothing else")
     add_training_options(parser)
     add_compile_options(parser)
+    parser.add_argument("--plan", dest="train", metavar="PLAN", help="the same as --train")
     parser.set_defaults(train="all")
 
 
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     data = _data(args, program)
     show_step(f"building for {args.backend}")
     trainer = program.trainer(args.backend)
+    trainer.seed(args.seed)
     if args.resume is not None:
         trainer.load(_read(args.resume))
     show_step("")

@@ -1,24 +1,33 @@
 """Compare the compiled program with TFLite Micro, op by op: in NumPy, as C on this machine, as C on an emulated
 Cortex-M7. Names the first op that differs, or says how much was compared.
+
+With --train it trains on all of them and compares the loss and every parameter after each step, bit for bit; where they
+part, it names the first tensor that differs.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tinyir.api import Array
-from tinyir.cli.compile_options import add_compile_options, options_from
+from tinyir.cli.compile_options import add_compile_options, add_training_options, options_from, training_from
 from tinyir.cli.progress import show_step
 from tinyir.cli.run import read_inputs
 from tinyir.diagnostics import UsageError
 from tinyir.frontends.load import load
+from tinyir.ir.training import STEP
+from tinyir.runtime.program import TensorInfo
+from tinyir.training_data import read_data
 from tinyir.verify import verify
+from tinyir.verify_train import compile_named, verify_training
 
 EXAMPLE = """  tinyir verify person.tflite
-  tinyir verify person.tflite --inputs photos.npz --against litert --numerics litert"""
+  tinyir verify person.tflite --inputs photos.npz --against litert --numerics litert
+  tinyir verify mlp.tir --train all --steps 50"""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +35,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--inputs", type=Path, help=".npy or .npz; the first axis may count samples")
     parser.add_argument("--against", choices=["tflm", "litert"], help="the reference (default: that of --numerics)")
     parser.add_argument("--on", type=_executors, default=("numpy", "host", "m7"), help="default: numpy,host,m7")
+    parser.add_argument("--steps", type=int, default=20, help="of --train (default: 20)")
+    parser.add_argument("--lr", type=float, default=0.05, help="learning rate of --train (default: 0.05)")
+    parser.add_argument("--data", type=Path, metavar="FILE", help="examples for --train, as of `tinyir train`")
+    add_training_options(parser)
     add_compile_options(parser)
 
 
@@ -37,6 +50,8 @@ def _executors(text: str) -> tuple[str, ...]:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.train is not None:
+        return _verify_training(args)
     options = options_from(args, measure=False)
     samples = _samples(args.inputs, args.model) if args.inputs else None
     against = args.against or options.numerics
@@ -51,6 +66,26 @@ def run(args: argparse.Namespace) -> int:
     for divergence in report.divergences:
         print(divergence)
     return 1
+
+
+def _verify_training(args: argparse.Namespace) -> int:
+    options = options_from(args, train=training_from(args), measure=False)
+    module = load(args.model)
+    examples = None
+    if args.data is not None:
+        step = compile_named(module, replace(options, backend="numpy")).funcs[STEP]
+        x, target = (TensorInfo.of(value) for value in step.args[:2])
+        examples = read_data(args.data, x, step.attrs.get("classes"), target).train
+    report = verify_training(module, options, args.steps, args.lr, examples, args.on, show_step)
+    show_step("")
+    for divergence in report.divergences:
+        print(divergence)
+    if report.ok:
+        print(
+            f"OK: the loss and {report.parameters:,} parameters are equal bit for bit after each of {report.steps} "
+            f"steps, on {', '.join(report.executors)}"
+        )
+    return 0 if report.ok else 1
 
 
 def _samples(path: Path, model: Path) -> list[list[Array]]:
