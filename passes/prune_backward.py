@@ -8,8 +8,10 @@ from typing import ClassVar
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const
+from tinyir.ir.ops.grad import Inside, mask_words
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.training import STEP, Signature
+from tinyir.ir.types import DType
 from tinyir.passes.lower_to_loops import view_root
 from tinyir.passes.registry import Pass
 
@@ -26,6 +28,7 @@ class PruneBackward(Pass):
 
     Where all that reads a value behind the loss are ops on forward values alone, and their results are smaller than it,
     they are computed behind its last forward reader: the trained channels of an input are kept instead of the input.
+    A clamp that asks of int8 elements whether they were limited is no hindrance: `bit-masks` comes next.
 
     Needs: build-backward, whose rules ask for nothing that nobody wants.  Leaves: no op without a way to an output.
     Skips values that other gradients read whole.
@@ -80,14 +83,22 @@ def _readers(value: Value) -> list[Op]:
 def _narrow(func: Func, value: Value) -> int:
     """Compute what the gradients want of `value` ahead of the loss, if that is less. Returns how many ops moved."""
     ahead = _ahead(func)
-    late = [op for op in _readers(value) if op not in ahead]
+    masking = [op for op in _readers(value) if op not in ahead and _asks_for_bits(op, value)]
+    late = [op for op in _readers(value) if op not in ahead and op not in masking]
     forward = {*func.args, *(v for op in ahead for v in op.results)}
     alone = all(v in forward or _is_const(v) for op in late for v in op.operands)
-    if not alone or sum(op.type.bytes for op in late) >= value.type.bytes:
+    bits = 4 * mask_words(value.type) if masking else 0
+    one_mask = len({(op.attrs["lo"], op.attrs["hi"]) for op in masking}) <= 1
+    if not alone or not one_mask or sum(op.type.bytes for op in late) + bits >= value.type.bytes:
         return 0
     for op in late:
         _move_up(func, op, [reader for v in op.operands for reader in _readers(v) if reader in ahead])
     return len(late)
+
+
+def _asks_for_bits(op: Op, value: Value) -> bool:
+    """Whether `bit-masks` lets the op do with a bit of each element of `value`."""
+    return isinstance(op, Inside) and op.y is value and op.g is not value and value.type.elem == DType.I8
 
 
 def _move_up(func: Func, op: Op, behind: list[Op]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.runtime.elf import FlashSizes, flash_sizes
-from tinyir.runtime.program import ProgramInfo, TensorInfo
+from tinyir.runtime.program import ProgramInfo, TensorInfo, TrainingInfo
 from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler
 from tinyir.target import Target
 
@@ -27,12 +27,14 @@ def build_image(
     opt: str = "-O3",
     stack_bytes: int = DEFAULT_STACK_BYTES,
     semihosting: bool = False,
+    step: bool = False,
 ) -> Path:
     """Compile and link the program for `target` in `folder`, which must exist; the path of the ELF file.
 
     `stack_bytes` of RAM are set apart for the stack. With `semihosting`, main() reads inputs from a file of the host
-    (`semihost.c`); without, it runs once on whatever the arena holds. Raises ToolError with the compiler's message,
-    and LimitError, with what takes how much, when RAM or flash of the target is too small.
+    (`semihost.c`); without, it runs once on whatever the arena holds. With `step` a run is a step of training, on label
+    0, with the parameters that the model came with. Raises ToolError with the compiler's message, and LimitError, with
+    what takes how much, when RAM or flash of the target is too small.
     """
     if target.is_host:
         raise UsageError(f"target `{target.name}` has no memory map to link for", help="name a Cortex-M7 target")
@@ -43,7 +45,7 @@ def build_image(
         parts = [("arena", info.arena_bytes), ("parameters", params), ("stack", stack_bytes)]
         raise _too_large(info, target, "RAM", excess, [part for part in parts if part[1]])
     (folder / "memory.x").write_text(_memory_script(target, stack_bytes))
-    (folder / "program.h").write_text(_program_header(info))
+    (folder / "program.h").write_text(_program_header(info, step))
     support = [HERE / "start.c", HERE / "harness.c", *([HERE / "semihost.c"] if semihosting else [])]
     with ThreadPoolExecutor(2) as pool:  # the small files beside the large one
         program = CompileOptions(opt, (info.folder,))
@@ -82,12 +84,14 @@ def _memory_script(target: Target, stack_bytes: int) -> str:
     )
 
 
-def _program_header(info: ProgramInfo) -> str:
-    """program.h, as harness.h describes it."""
+def _program_header(info: ProgramInfo, step: bool) -> str:
+    """program.h, as harness.h describes it; TINYIR_CALL is a step of training if `step`."""
 
     def places(kind: str, tensors: tuple[TensorInfo, ...]) -> list[tuple[str, int]]:
         return [(f"{info.prefix}_{kind}{i}(arena)", tensor.bytes) for i, tensor in enumerate(tensors)]
 
+    if step and info.training is not None:
+        return _step_header(info, info.training)
     inputs, outputs = places("input", info.inputs), places("output", info.outputs)
     params = ["&tinyir_params"] if info.training else []
     pointers = [f"place{i}" for i in range(len(inputs + outputs))]
@@ -104,6 +108,28 @@ def _program_header(info: ProgramInfo) -> str:
         lines.append("extern TINYIR_PARAMS tinyir_params;")
     for name, buffers in (("TINYIR_INPUTS", inputs), ("TINYIR_OUTPUTS", outputs)):
         lines.append(f"#define {name}(X, arena) " + " ".join(f"X({place}, {size}u)" for place, size in buffers))
+    return "\n".join(lines) + "\n"
+
+
+def _step_header(info: ProgramInfo, training: TrainingInfo) -> str:
+    """program.h of a program whose runs are steps of training."""
+    places = [(f"{training.step}_input{i}(arena)", tensor.bytes) for i, tensor in enumerate(training.inputs)]
+    label = ["0"] if training.classes is not None else []
+    pointers = [f"place{i}" for i in range(len(places))]
+    setup = [f"void *const {name} = {place};" for name, (place, _) in zip(pointers, places, strict=True)]
+    setup += ["float loss;", f"(void){training.init}(&tinyir_params);"]
+    arguments = ["arena", "&tinyir_params", *pointers, *label, "0.01f", "&loss"]
+    lines = [
+        f'#include "{info.header}"',
+        f"#define TINYIR_ARENA_BYTES {info.arena_bytes}u",
+        f"#define TINYIR_ARENA_ALIGN {info.arena_align}",
+        f"#define TINYIR_PLACES(arena) {' '.join(setup)}",
+        f"#define TINYIR_CALL(arena) {training.step}({', '.join(arguments)})",
+        f"#define TINYIR_PARAMS {info.prefix}_params",
+        "extern TINYIR_PARAMS tinyir_params;",
+        "#define TINYIR_INPUTS(X, arena) " + " ".join(f"X({place}, {size}u)" for place, size in places),
+        "#define TINYIR_OUTPUTS(X, arena)",
+    ]
     return "\n".join(lines) + "\n"
 
 

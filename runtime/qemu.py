@@ -27,17 +27,18 @@ def has_qemu() -> bool:
 
 
 def build_referee_elf(
-    folder: Path | str, out: Path | str, compiler: CrossCompiler | None = None, opt: str = "-O3"
+    folder: Path | str, out: Path | str, compiler: CrossCompiler | None = None, opt: str = "-O3", *, step: bool = False
 ) -> Path:
     """Link the program for mps2-an500 with semihosting and markers around one run, for QEMU and for `m7prof`.
 
     Without a file of inputs in the current directory it runs once, on a fixed pattern of bytes. The run is called
-    from `tinyir_bench`, whose own instructions lie between `bench_begin` and `bench_end` too.
+    from `tinyir_bench`, whose own instructions lie between `bench_begin` and `bench_end` too. With `step` the run is a
+    step of training.
     """
     info, out = ProgramInfo.load(folder), Path(out)
     with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
         compiler = compiler or CrossCompiler.detect()
-        built = build_image(info, get_target(BOARD), compiler, Path(scratch), opt=opt, semihosting=True)
+        built = build_image(info, get_target(BOARD), compiler, Path(scratch), opt=opt, semihosting=True, step=step)
         out.write_bytes(built.read_bytes())
     return out
 

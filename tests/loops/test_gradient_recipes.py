@@ -12,8 +12,10 @@ from tests.loops.kernels import refuses, same_results
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad import Inside
-from tinyir.ir.ops.grad_conv import Conv2DInput, DepthwiseInput
+from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput
+from tinyir.ir.ops.int_contraction import IntConv2D
 from tinyir.ir.ops.nn_elementwise import Mul
+from tinyir.ir.ops.train_int import SgdInt
 from tinyir.ir.types import DType, TensorType
 from tinyir.loops.check import check_kernel
 from tinyir.loops.ir import Call, all_exprs
@@ -42,6 +44,22 @@ def input_gradient(
     y = b.arg(x.with_elem(DType.I8), "y")
     factors = b.const(rng.normal(size=inputs).astype(np.float32), layout="C")
     (case,) = cases_of(b.ret(b.add(Mul(b.add(Inside(dx, y, lo=-128.0, hi=127.0)), factors))))
+    return case
+
+
+def weight_gradient(size: Pair, channels: Pair, kernel: int = 1, elem: DType = DType.I8) -> Case:
+    """What a convolution hands back to its weights, with the update behind it."""
+    rng = np.random.default_rng(sum(size) + sum(channels))
+    b, (inputs, outputs), margin = FuncBuilder(), channels, (kernel - 1) // 2
+    g = b.arg(TensorType((1, *size, outputs), DType.F32, "NHWC"), "g")
+    x = b.arg(TensorType((1, *size, inputs), elem, "NHWC"), "x")
+    window: dict[str, Any] = {"kernel": (kernel,) * 2, "stride": (1, 1), "pad": ((margin, margin),) * 2}
+    dw = b.add(Conv2DWeight(g, x, **window, dilation=(1, 1), zero_point=3 if elem is DType.I8 else 0))
+    w = b.arg(dw.type.with_elem(DType.I8), "w")
+    scale = b.const(rng.normal(size=outputs).astype(np.float32), layout="O")
+    scaled = b.add(Mul(dw, scale, types=dw.type))
+    lr = b.arg(TensorType((), DType.F32), "lr")
+    (case,) = cases_of(b.ret(b.add(SgdInt(w, scaled, lr, rounding="nearest", lo=-127, hi=127))))
     return case
 
 
@@ -85,6 +103,31 @@ def test_depthwise_input_with_gaps_or_several_filters_stays_right() -> None:
 def test_margins_of_float_weights_are_not_read() -> None:
     """0 times infinity would not be 0."""
     assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (3, 3), 3, elem=DType.F32))
+
+
+@pytest.mark.parametrize("elem", [DType.I8, DType.F32])
+def test_weight_gradients(elem: DType) -> None:
+    for size, channels in (((4, 4), (8, 6)), ((1, 1), (8, 4)), ((5, 3), (6, 8)), ((2, 2), (12, 3))):
+        assert {"jam", "share", "chain"} <= steps_of(weight_gradient(size, channels, elem=elem))
+
+
+def test_weight_gradients_of_windows_with_margins_stay_right() -> None:
+    assert "jam" not in steps_of(weight_gradient((3, 4), (4, 2), 3))
+
+
+def test_both_passes_read_one_array() -> None:
+    """Weights are packed alike for the forward pass and for what it hands back."""
+    b, rng = FuncBuilder(), np.random.default_rng(0)
+    array = rng.integers(-128, 128, (6, 1, 1, 8), dtype=np.int8)
+    w = b.const(array, layout="OHWI")
+    y = b.add(IntConv2D(b.arg(TensorType((1, 4, 4, 8), DType.I8, "NHWC"), "x"), w))
+    x = TensorType((1, 4, 4, 8), DType.F32, "NHWC")
+    g = b.arg(TensorType((1, 4, 4, 6), DType.F32, "NHWC"), "g")
+    attrs: dict[str, Any] = {"size": (4, 4), "stride": (1, 1), "pad": ((0, 0), (0, 0)), "dilation": (1, 1), "types": x}
+    forward, backward = (schedule(case.kernel) for case in cases_of(b.ret(y, b.add(Conv2DInput(g, w, **attrs)))))
+    packings = [kernel.param("weights").packing for kernel in (forward, backward)]
+    one, two = (packing.apply(array).reshape(-1) for packing in packings if packing is not None)
+    np.testing.assert_array_equal(one, two)
 
 
 def test_chain_is_one_instruction_with_two_roundings() -> None:

@@ -49,10 +49,8 @@ def test_kernels(layout: str, channels: int) -> None:
         assert check_kernel(scheduled) == ""
         same_results(case.kernel, scheduled, case.arrays)
     rng = np.random.default_rng(channels)
-    given: list[Array] = [
-        rng.integers(-128, 128, type.shape, dtype=np.int8),
-        rng.normal(size=type.shape).astype(np.float32),
-    ]
+    stored = rng.integers(-128, 128, type.shape, dtype=np.int8)
+    given: list[Array] = [stored, rng.normal(size=type.shape).astype(np.float32)]
     _, one, two = evaluate(func, given)
     np.testing.assert_array_equal(one, two)
 

@@ -137,6 +137,16 @@ def test_the_trained_channels_are_kept_as_int8(to_file: ToFile) -> None:
     assert [(v.type.storage, v.type.size("C")) for v in slices] == [(DType.I8, 8)]
 
 
+def test_trained_channels_and_a_mask_are_kept_rather_than_an_input(to_file: ToFile) -> None:
+    """Of the input of conv2d_9, which gradients pass through."""
+    model = tinyir.load(DIGITS / "digits.tflite")
+    plan = to_file(TrainPlan(3, True, (Share("conv2d_9", None, 8),)))
+    step = tinyir.compile(model, train=Training(plan=plan), backend="numpy").module.funcs["train_step"]
+    saved = [(v.type.storage, v.type.shape) for v in saved_values(step)]
+    assert (DType.I8, (1, 4, 4, 8)) in saved and (DType.I32, (4 * 4 * 2,)) in saved
+    assert (DType.I8, (1, 4, 4, 48)) not in saved
+
+
 def test_channels_with_other_readers_are_not_renumbered(to_file: ToFile) -> None:
     """Nor those of the model's input, nor what a reshape has mixed."""
     plan = to_file(TrainPlan(0, True, (Share("c0", 0.5, None, "magnitude"),)))

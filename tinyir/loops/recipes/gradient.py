@@ -6,9 +6,13 @@ leaves every sum as it is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tinyir.ir.types import DType
 from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.blocks import (
     block_size,
+    by_fours,
     extent_of,
     has_guards,
     loops,
@@ -18,7 +22,20 @@ from tinyir.loops.recipes.blocks import (
 )
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import inside, lifted, one_pixel_loop, split_margins
-from tinyir.loops.schedule import chain, collapse, hoist, jam, reorder, share, simplify, split, stage, unroll
+from tinyir.loops.schedule import (
+    chain,
+    collapse,
+    flatten,
+    hoist,
+    jam,
+    pack,
+    reorder,
+    share,
+    simplify,
+    split,
+    stage,
+    unroll,
+)
 
 SIDE = 4
 """Sums in a register block: that many pixels by that many channels, of the 32 registers of the FPU."""
@@ -34,17 +51,39 @@ def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     require(not {"kh", "kw"} & nest.keys() and {"c", "o"} <= nest.keys(), "no 1x1 convolution")
     require(not has_guards(kernel) and sum(v.startswith("o") for v in nest) == 1, "windows with gaps")
     kernel, pixel = one_pixel_loop(kernel)
-    kernel = split(kernel, "c", block_size(extent_of(kernel, "c"), SIDE, 3, 2), "co", "ci")
+    kernel, channels = as_forward(kernel)
     if not pixel:
-        return finish(share(jam(kernel, "ci"), "co"))
+        return finish(share(side_by_side(kernel, channels), "co"))
     kernel, parts = parts_of(kernel, pixel, SIDE)
     for var, end, size in parts:
+        inner = [f"{c}{end}" for c in channels]
         kernel = split(kernel, var, size, f"{var}o", f"{var}i")
-        kernel = reorder(kernel, f"co{end}", f"{var}o", f"{var}i", f"ci{end}")
-        kernel = share(jam(jam(kernel, f"ci{end}"), f"{var}i"), f"{var}o")
+        kernel = reorder(kernel, f"co{end}", f"{var}o", f"{var}i", *inner)
+        kernel = share(side_by_side(kernel, [f"{var}i", *inner]), f"{var}o")
         kernel = tables_ahead(kernel, f"{var}o")
-        kernel = written_twice(kernel, f"o{end}")
+        kernel = unroll(kernel, f"om{end}") if f"om{end}" in loops(kernel) else kernel
     return finish(kernel)
+
+
+def as_forward(kernel: Kernel) -> tuple[Kernel, list[str]]:
+    """The channels in blocks, and constant weights as words of the forward pass have them (`interleave_channels`), so
+    that both read one array. Returns the loops over the channels of a block."""
+    outputs, weights = loops(kernel)["o"].extent, kernel.param("weights")
+    if outputs % 2 == 0:
+        kernel = split(kernel, "o", 2, "on", "om")
+    if extent_of(kernel, "c") % SIDE:
+        return split(kernel, "c", block_size(extent_of(kernel, "c"), 3, 2), "co", "ci"), ["ci"]
+    kernel = by_fours(kernel, "c")
+    if weights.role == "const" and weights.dtype is DType.I8 and outputs % 2 == 0:
+        kernel = flatten(pack(kernel, "weights", "on", "co", "ca", "cb", "om"), "weights", 1)
+    return reorder(kernel, "cb", "ca"), ["cb", "ca"]
+
+
+def side_by_side(kernel: Kernel, inner: Sequence[str]) -> Kernel:
+    """The sums over the loops `inner`, outermost first, in registers."""
+    for var in reversed(inner):
+        kernel = jam(kernel, var)
+    return kernel
 
 
 def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
@@ -89,13 +128,6 @@ def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
     kernel = reorder(kernel, columns, image)
     kernel, image, margins = split_margins(kernel, columns, width, "column")
     return lifted(kernel, margins, ["c"])
-
-
-def written_twice(kernel: Kernel, var: str) -> Kernel:
-    """Two iterations of a loop written out."""
-    if extent_of(kernel, var) % 2 or extent_of(kernel, var) < 4:
-        return kernel
-    return unroll(split(kernel, var, 2, f"{var}n", f"{var}m"), f"{var}m")
 
 
 def finish(kernel: Kernel) -> Kernel:
