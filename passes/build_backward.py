@@ -9,11 +9,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tinyir.diagnostics import IRError
+from tinyir.ir.builder import Builder
 from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
-from tinyir.ir.ops.func import Const, Return
+from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.tensor import Broadcast
 from tinyir.ir.ops.train import OneHot
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
@@ -101,9 +103,11 @@ class _Memory:
         if init is None:
             raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
         ret = init.block.terminator
-        value = np.full(slot.type.shape, slot.init, slot.type.storage.numpy)
-        const = Const(value=value, types=slot.type, name=slot.name)
-        outputs = [*ret.operands, init.block.insert_before(ret, const).result]
+        b = Builder(init.block, before=ret)
+        value = b.const(np.array(slot.init, slot.type.storage.numpy), slot.name)
+        if slot.type.shape:  # one number in flash, not as many as the parameter has
+            value = b.add(Broadcast(value, shape=slot.type.shape, types=slot.type, name=slot.name))
+        outputs = [*ret.operands, value]
         ret.erase()
         init.block.append(Return(*outputs))
         init.attrs["updates"] = tuple(range(len(outputs)))
