@@ -120,8 +120,9 @@ class _Memory:
     def update(self, b: Backward, param: Value, grad: Value, lr: Value) -> None:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
-        new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
-        for old, value in zip([param, *slots], [new, *slots_new], strict=True):
+        kept = self._optimizer.remember(b, param, grad, slots, self._advanced)
+        new = self._optimizer.change(b, param, grad, lr, kept, self._advanced)
+        for old, value in zip([param, *slots], [new, *kept], strict=True):
             value.name = f"{old.name}.new"
             self._updated[old] = value
 
