@@ -1,4 +1,5 @@
-"""Gradients of random float graphs: PyTorch's, where it is installed; and the same bits from C as from NumPy."""
+"""Gradients of random float graphs: differences; PyTorch's, where it is installed; the same bits from C as from
+NumPy."""
 
 from __future__ import annotations
 
@@ -6,8 +7,25 @@ import numpy as np
 import pytest
 
 import tinyir
+from tests.train import numpy_graph
 from tests.train.random_gradients import as_module, gradient_case
 from tinyir.ir.interp import evaluate
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_gradients_are_those_of_differences(seed: int) -> None:
+    """Along a random direction of all inputs, in double precision."""
+    case = gradient_case(seed)
+    rng = np.random.default_rng(seed)
+    direction = [rng.normal(size=array.shape) for array in case.inputs]
+    sides = []
+    for step in (1e-6, -1e-6):
+        outputs = numpy_graph.run(case.forward, [a + step * d for a, d in zip(case.inputs, direction, strict=True)])
+        sides.append(sum(float((y * w).sum()) for y, w in zip(outputs, case.weights, strict=True)))
+    found = evaluate(case.backward, case.inputs)
+    parts = [g.astype(np.float64) * direction[at] for at, g in zip(case.wrt, found, strict=True)]
+    size = max(1.0, sum(float(abs(part).sum()) for part in parts))
+    assert abs((sides[0] - sides[1]) / 2e-6 - sum(float(part.sum()) for part in parts)) < 1e-5 * size
 
 
 @pytest.mark.parametrize("seed", range(60))
