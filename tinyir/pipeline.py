@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,7 +56,8 @@ class Training:
     accumulate: int = Hyper.accumulate
 
     def backward_options(self) -> str:
-        """The options of `build-backward`, as text."""
+        """The options of `build-backward`, as text. Raises UsageError for numbers that the optimiser refuses."""
+        Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)}).check(self.optimizer)
         return ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items())
 
 
