@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.expand import storage, typed
 from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.image import Affine, AffineMatrix, ResizeBilinear, Rgb565
-from tinyir.ir.ops.random import NextStep, Random
+from tinyir.ir.ops.random import RNG_TYPE, NextStep, Random
 from tinyir.ir.ops.tensor import ResizeNearest, Slice
-from tinyir.ir.training import STEP, add_state, state_args
+from tinyir.ir.training import STEP, state_args
+from tinyir.passes.build_backward import add_state
+from tinyir.passes.optimizers import Slot
 from tinyir.passes.registry import Pass
 
 RNG = "rng"
@@ -93,7 +93,7 @@ def _rng(module: Module, step: Func) -> Value:
     for value in state_args(step):
         if value.name == RNG:
             return value
-    rng = add_state(module, step, RNG, np.zeros(2, np.int32))
+    rng = add_state(module, step, Slot(RNG, RNG_TYPE))
     ret = step.block.terminator
     b = Builder(step.block, before=ret)
     updated = b.add(NextStep(rng, name=f"{RNG}.new"))

@@ -9,15 +9,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tinyir.diagnostics import IRError
+from tinyir.ir.builder import Builder
 from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
 from tinyir.ir.ops.expand import storage
-from tinyir.ir.ops.func import Const, Return
+from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.random import RNG_TYPE
-from tinyir.ir.ops.tensor import Typed
+from tinyir.ir.ops.tensor import Broadcast, Typed
 from tinyir.ir.ops.train import OneHot
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.ir.rewrite import drop_dead_ops
@@ -94,6 +95,26 @@ class BuildBackward(Pass):
         return {"forward ops": len(forward), "ops of a step": len(func.ops)}
 
 
+def add_state(module: Module, step: Func, slot: Slot) -> Value:
+    """State in all functions of the program. Returns the argument of the step. Raises IRError without @params_init."""
+    for func in (module.main, step):
+        func.attrs["state"] = (*func.attrs["state"], len(func.args))
+        arg = func.block.add_arg(slot.type, slot.name)
+    init = module.funcs.get(INIT)
+    if init is None:
+        raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
+    ret = init.block.terminator
+    b = Builder(init.block, before=ret)
+    value = b.const(np.array(slot.init, slot.type.storage.numpy), slot.name)
+    if slot.type.shape:  # one number in flash, not as many as the parameter has
+        value = b.add(Broadcast(value, shape=slot.type.shape, types=slot.type, name=slot.name))
+    outputs = [*ret.operands, value]
+    ret.erase()
+    init.block.append(Return(*outputs))
+    init.attrs["updates"] = tuple(range(len(outputs)))
+    return arg
+
+
 class _Memory:
     """The state of a program that trains: its parameters, and behind them what the optimiser remembers."""
 
@@ -101,32 +122,13 @@ class _Memory:
         self, module: Module, step: Func, optimizer: Optimizer, integers: IntUpdates, params: Sequence[Value]
     ) -> None:
         self._optimizer, self._integers = optimizer, integers
-        self._functions = (module.main, step)
-        self._module = module
         self._params = list(params)
-        self._slots = {param: [self._add(slot) for slot in optimizer.slots(param)] for param in params}
-        self._shared = [self._add(slot) for slot in optimizer.shared()]
+        self._slots = {param: [add_state(module, step, slot) for slot in optimizer.slots(param)] for param in params}
+        self._shared = [add_state(module, step, slot) for slot in optimizer.shared()]
         if integers.draws_for(params):
-            integers.rng = self._add(Slot("rng", RNG_TYPE))
+            integers.rng = add_state(module, step, Slot("rng", RNG_TYPE))
         self._advanced: list[Value] = []
         self._updated: dict[Value, Value] = {}
-
-    def _add(self, slot: Slot) -> Value:
-        """State in all functions of the program. Returns the argument of the step."""
-        for func in self._functions:
-            func.attrs["state"] = (*func.attrs["state"], len(func.args))
-            arg = func.block.add_arg(slot.type, slot.name)
-        init = self._module.funcs.get(INIT)
-        if init is None:
-            raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
-        ret = init.block.terminator
-        value = np.full(slot.type.shape, slot.init, slot.type.storage.numpy)
-        const = Const(value=value, types=slot.type, name=slot.name)
-        outputs = [*ret.operands, init.block.insert_before(ret, const).result]
-        ret.erase()
-        init.block.append(Return(*outputs))
-        init.attrs["updates"] = tuple(range(len(outputs)))
-        return arg
 
     def advance(self, b: Backward) -> None:
         """Give the shared state its new values."""
@@ -136,8 +138,9 @@ class _Memory:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
         grad = self._integers.gradient(b, param, grad)
-        new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
-        for old, value in zip([param, *slots], [new, *slots_new], strict=True):
+        kept = self._optimizer.remember(b, param, grad, slots, self._advanced)
+        new = self._optimizer.change(b, param, grad, lr, kept, self._advanced)
+        for old, value in zip([param, *slots], [new, *kept], strict=True):
             value.name = f"{old.name}.new"
             self._updated[old] = value
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,7 +79,8 @@ class Training:
         return [*self.new_classifier(), SELECT_PASSES.format(plan=plan)]
 
     def backward(self) -> str:
-        """The passes that make a step of it, as text."""
+        """The passes that make a step of it, as text. Raises UsageError for numbers that the optimiser refuses."""
+        Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)}).check(self.optimizer)
         ahead = ("plan", "classes", "classifier_seed")
         options = ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items() if name not in ahead)
         return BACKWARD_PASSES.format(options=options)

@@ -128,7 +128,9 @@ def kernels() -> list[Func]:
         attrs = {"kernel": kernel, "stride": stride, "pad": pad}
         extents = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip((7, 8), kernel, stride, pad, strict=True)]
         g = image(extents[0], extents[1], 3)
-        funcs.append(_one([g, image(7, 8, 3, elem)], lambda g, x, a=attrs: MaxPoolGradient(g, x, **a)))
+        for layout in ("NHWC", "NCHW"):
+            x = image(7, 8, 3, elem, layout)
+            funcs.append(_one([g, x], lambda g, x, a=attrs: MaxPoolGradient(g, x, **a)))
         funcs.append(_one([g], lambda g, a=attrs: WindowSum(g, size=(7, 8), **a)))
     funcs += [
         _one([image(7, 4, 3)], lambda g: ResizeNearestGradient(g, size=(3, 6))),
