@@ -165,6 +165,7 @@ def readme_text(program: Program) -> str:
             *(f"{name}_{port.parameter}(arena)" for port in [*program.inputs, *program.outputs]),
         ]
     )
+    params = f"static {name}_params params; /* once: {name}_params_init(&params) */\n" if program.params else ""
     return f"""# {name}
 
 Compiled by tinyir {__version__}. Plain C11: no heap, no state, no library beyond the compiler's own.
@@ -177,7 +178,7 @@ Compiled by tinyir {__version__}. Plain C11: no heap, no state, no library beyon
 #include "{name}.h"
 
 static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned({upper}_ARENA_ALIGN)));
-
+{params}
 int infer(void)
 {{
     /* fill {name}_{program.inputs[0].parameter if program.inputs else "input0"}(arena), then: */

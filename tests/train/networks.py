@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,7 +21,7 @@ def dense_network(
     rng = np.random.default_rng(seed)
     b = FuncBuilder()
     value = b.arg(TensorType((1, sizes[0]), DType.F32), "x")
-    for k, (inputs, outputs) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         w = rng.normal(scale=inputs**-0.5, size=(outputs, inputs)).astype(np.float32)
         bias = np.zeros(outputs, np.float32)
         value = b.add(Dense(value, b.const(w, f"w{k}"), b.const(bias, f"b{k}"), name=f"fc{k}"))
