@@ -35,7 +35,7 @@ def check_values(entry: Entry, c: CWriter) -> None:
 
 def check_loss(entry: Entry, step: Step, c: CWriter) -> None:
     """Behind the op that computes the loss: give up where it is infinite or no number, before any parameter changes."""
-    if entry.func.name == STEP and entry.func.outputs[0] in step.call.results:
+    if any(entry.places.get(value) == "loss" for value in step.call.results):
         with c.block("if (!(*loss - *loss == 0.0f))"):
             c.line("return 5;")
 

@@ -261,3 +261,28 @@ def test_nn_quantize_of_dequantize_to_another_scale_stays(check_pass: PassChecke
         }""",
         CANONICALIZE,
     )
+
+
+def test_a_factor_of_one_goes(check_pass: PassChecker) -> None:
+    check_pass(
+        """func @main(%x: tensor<1x2xf32>) {
+          %one = nn.const() {value = dense<2xf32, [1.0, 1.0]>} : tensor<2xf32>
+          %y = nn.mul(%x, %one) : tensor<1x2xf32>
+          func.return(%y)
+        }""",
+        "canonicalize",
+        "func @main(%x: tensor<1x2xf32>) { func.return(%x) }",
+    )
+
+
+@pytest.mark.parametrize(("values", "type"), [("[1.0, 2.0]", "2xf32"), ("[1.0, 1.0, 1.0, 1.0]", "2x2xf32")])
+def test_a_factor_that_is_not_one_or_broadcasts_stays(check_pass: PassChecker, values: str, type: str) -> None:
+    result = "2x2xf32" if type == "2x2xf32" else "1x2xf32"
+    check_pass.unchanged(
+        f"""func @main(%x: tensor<1x2xf32>) {{
+          %c = nn.const() {{value = dense<{type}, {values}>}} : tensor<{type}>
+          %y = nn.mul(%x, %c) : tensor<{result}>
+          func.return(%y)
+        }}""",
+        "canonicalize",
+    )
