@@ -9,15 +9,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from tinyir.diagnostics import IRError
+from tinyir.ir.builder import Builder
 from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
 from tinyir.ir.ops.expand import storage
-from tinyir.ir.ops.func import Const, Return
+from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.random import RNG_TYPE
-from tinyir.ir.ops.tensor import Typed
+from tinyir.ir.ops.tensor import Broadcast, Typed
 from tinyir.ir.ops.train import OneHot
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.ir.rewrite import drop_dead_ops
@@ -120,9 +121,11 @@ class _Memory:
         if init is None:
             raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
         ret = init.block.terminator
-        value = np.full(slot.type.shape, slot.init, slot.type.storage.numpy)
-        const = Const(value=value, types=slot.type, name=slot.name)
-        outputs = [*ret.operands, init.block.insert_before(ret, const).result]
+        b = Builder(init.block, before=ret)
+        value = b.const(np.array(slot.init, slot.type.storage.numpy), slot.name)
+        if slot.type.shape:  # one number in flash, not as many as the parameter has
+            value = b.add(Broadcast(value, shape=slot.type.shape, types=slot.type, name=slot.name))
+        outputs = [*ret.operands, value]
         ret.erase()
         init.block.append(Return(*outputs))
         init.attrs["updates"] = tuple(range(len(outputs)))
@@ -136,8 +139,9 @@ class _Memory:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
         grad = self._integers.gradient(b, param, grad)
-        new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
-        for old, value in zip([param, *slots], [new, *slots_new], strict=True):
+        kept = self._optimizer.remember(b, param, grad, slots, self._advanced)
+        new = self._optimizer.change(b, param, grad, lr, kept, self._advanced)
+        for old, value in zip([param, *slots], [new, *kept], strict=True):
             value.name = f"{old.name}.new"
             self._updated[old] = value
 

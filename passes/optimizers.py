@@ -86,10 +86,16 @@ class Optimizer(ABC):
         """The state of one parameter."""
 
     @abstractmethod
-    def update(
+    def remember(
+        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> list[Value]:
+        """The new values of the slots of `param`. `shared` is the new shared state."""
+
+    @abstractmethod
+    def change(
         self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> tuple[Value, list[Value]]:
-        """The new values of `param` and of its slots. `shared` is the new shared state."""
+    ) -> Value:
+        """The new value of `param`. `slots` and `shared` are the new state."""
 
     def _decayed(self, b: Backward, param: Value, grad: Value) -> Value:
         """The gradient with that of weight_decay / 2 * param^2."""
@@ -105,16 +111,22 @@ class StochasticGradientDescent(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [Slot(f"{param.name}_momentum", _real(param.type))] if self.hyper.momentum else []
 
-    def update(
-        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> tuple[Value, list[Value]]:
+    def remember(
+        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> list[Value]:
         grad = self._decayed(b, param, grad)
+        return [b.add(Add(b.add(Mul(b.number(self.hyper.momentum), velocity)), grad)) for velocity in slots]
+
+    def change(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> Value:
         if not slots:
-            return self.updates.apply(b, param, grad, lr), []
-        momentum = b.number(self.hyper.momentum)
-        velocity = b.add(Add(b.add(Mul(momentum, slots[0])), grad))
-        direction = b.add(Add(grad, b.add(Mul(momentum, velocity)))) if self.hyper.nesterov else velocity
-        return self.updates.apply(b, param, direction, lr), [velocity]
+            return self.updates.apply(b, param, self._decayed(b, param, grad), lr)
+        direction = slots[0]
+        if self.hyper.nesterov:
+            ahead = b.add(Mul(b.number(self.hyper.momentum), direction))
+            direction = b.add(Add(self._decayed(b, param, grad), ahead))
+        return self.updates.apply(b, param, direction, lr)
 
 
 class Adam(Optimizer):
@@ -134,17 +146,22 @@ class Adam(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [Slot(f"{param.name}_{name}", _real(param.type)) for name in ("mean", "square")]
 
-    def update(
-        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> tuple[Value, list[Value]]:
+    def remember(
+        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> list[Value]:
         grad = self._decayed(b, param, grad)
         mean = self._blend(b, self.hyper.beta1, slots[0], grad)
-        square = self._blend(b, self.hyper.beta2, slots[1], b.add(Mul(grad, grad)))
+        return [mean, self._blend(b, self.hyper.beta2, slots[1], b.add(Mul(grad, grad)))]
+
+    def change(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> Value:
+        mean, square = slots
         corrections = [b.add(Sub(b.number(1), power)) for power in shared]
         rate = b.add(Div(lr, corrections[0]))
         root = b.add(Sqrt(b.add(Div(square, corrections[1]))))
         direction = b.add(Div(mean, b.add(Add(root, b.number(self.hyper.epsilon)))))
-        return self.updates.apply(b, param, direction, rate), [mean, square]
+        return self.updates.apply(b, param, direction, rate)
 
     def _blend(self, b: Backward, beta: float, old: Value, new: Value) -> Value:
         """beta * old + (1 - beta) * new"""
@@ -170,9 +187,9 @@ class Accumulating(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [*self._inner.slots(param), Slot(f"{param.name}_sum", _real(param.type))]
 
-    def update(
-        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> tuple[Value, list[Value]]:
+    def remember(
+        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> list[Value]:
         if param.type.storage.is_integer:
             raise IRError(f"gradients of the integers `{param.name}` are not summed", help="accumulate=1")
         *old, total = slots
@@ -180,9 +197,14 @@ class Accumulating(Optimizer):
         # `turn` is the next one: 1 in the first of n steps, 0 in the last.
         kept = b.add(Turn(turn, b.number(0), total, at=1))
         total = b.add(Add(kept, b.add(Mul(grad, b.number(1 / self.hyper.accumulate)))))
-        updated, new = self._inner.update(b, param, total, lr, old, inner)
-        updated, *new = self._at_last(b, turn, [updated, *new], [param, *old])
-        return updated, [*new, total]
+        return [*self._at_last(b, turn, self._inner.remember(b, param, total, old, inner), old), total]
+
+    def change(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> Value:
+        *old, total = slots
+        *inner, turn = shared
+        return self._at_last(b, turn, [self._inner.change(b, param, total, lr, old, inner)], [param])[0]
 
     def _at_last(self, b: Backward, turn: Value, new: Sequence[Value], old: Sequence[Value]) -> list[Value]:
         """Each of `new` in the last of n steps, else that of `old`."""
