@@ -4,10 +4,10 @@
 
 A dense network (64-48-32-24-5, ReLU) learns the digits 0 to 4; then it gets a new classifier and learns the digits 5 to
 9 from 100 images, with SGD of one image a step, on the NumPy backend. For each budget: the classifier alone; the last k
-layers, whole, for the largest k that fits; those and as large a share of the one before as fits; the plan that `tinyir train-plan` finds by gradients, and by trials on the
-100 images. The RAM of each is the planner's figure of the compiled program, arena and parameters; the stack comes on
-top. Accuracy is on the images that no training saw, the mean and the standard deviation over seeds, which draw the
-network, its training and the 100 images.
+layers, whole, for the largest k that fits; those and as large a share of the one before as fits; the plan that `tinyir
+train-plan` finds by gradients, and by trials on the 100 images. The RAM of each is the planner's figure of the compiled
+program, arena and parameters; the stack comes on top. Accuracy is on the images of the new digits that no training saw,
+the mean and the standard deviation over seeds, which draw the network, its training and the 100 images.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ BUILTIN = (
     "legalize-quant",
     "build-backward",
     "prune-backward",
+    "bit-masks",
     "hwc-to-chw",
     "fuse-ops",
     "reorder-updates",

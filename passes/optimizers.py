@@ -196,7 +196,7 @@ OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"sgd": StochasticGradientDes
 
 
 def make_optimizer(name: OptimizerName, hyper: Hyper, apply: Apply) -> Optimizer:
-    """The optimiser of that name, which takes its steps by `apply`. Raises UsageError for numbers that it cannot work with."""
+    """The optimiser of that name, which steps by `apply`. Raises UsageError for numbers that it cannot work with."""
     hyper.check(name)
     optimizer = OPTIMIZERS[name](hyper, apply)
     return Accumulating(optimizer) if hyper.accumulate > 1 else optimizer

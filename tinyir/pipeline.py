@@ -38,7 +38,7 @@ GRAPH_PASSES = (
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
 SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
-BACKWARD_PASSES = "build-backward{{{options}}},canonicalize,prune-backward"
+BACKWARD_PASSES = "build-backward{{{options}}},canonicalize,prune-backward,bit-masks"
 
 
 @dataclass(frozen=True)

@@ -162,6 +162,8 @@ LEAKYF = _instr("leakyf", (F32, F32), F32, _float2(lambda x, alpha: x if x > 0 e
 MINF = _instr("minf", (F32, F32), F32, _float2(lambda a, b: b if a > b else a))
 MAXF = _instr("maxf", (F32, F32), F32, _float2(lambda a, b: b if a < b else a))
 INSIDEF = _instr("insidef", (F32, F32, F32, F32), F32, lambda g, y, lo, hi: g if lo < y < hi else np.float32(0))
+MASKEDF = _instr("maskedf", (F32, I32, I32), F32, lambda g, word, bit: g if word >> (bit & 31) & 1 else np.float32(0))
+INSIDE_BIT = _instr("inside_bit", (I32, I32, I32, I32), I32, lambda y, lo, hi, bit: wrap_i32((lo < y < hi) << bit))
 MACF = _instr("macf", (F32, F32, F32), F32, lambda a, b, acc: np.float32(acc + np.float32(a * b)))
 EQUALF = _instr("equalf", (I32, I32), F32, lambda a, b: np.float32(a == b))
 RANDOM = _instr("random", (I32, I32, I32, I32), I32, _random)
