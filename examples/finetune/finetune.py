@@ -104,7 +104,7 @@ def finetune(plan: str, settings: Settings, progress: Progress) -> Outcome:
     host, m7 = program.trainer("host"), program.trainer("m7")
     assert isinstance(m7, M7Trainer)
     data = load_data(m7.info.inputs[0])
-    run = Plan(settings.steps, settings.lr, "cosine", settings.seed, eval_every=50)
+    run = Plan(settings.steps, settings.lr, "cosine", settings.seed, eval_every=max(50, settings.steps // 4))
     history = fit(host, data, run)
 
     few = Data(data.train, Examples(data.test.x[:MEASURED_ON_M7], data.test.y[:MEASURED_ON_M7]), True)
