@@ -179,7 +179,7 @@ Compiled by tinyir {__version__}. Plain C11: no heap, no state, no library beyon
 #include "{name}.h"
 
 static uint8_t arena[{upper}_ARENA_BYTES] __attribute__((aligned({upper}_ARENA_ALIGN)));
-{params}
+
 int infer(void)
 {{
     /* fill {name}_{program.inputs[0].parameter if program.inputs else "input0"}(arena), then: */
