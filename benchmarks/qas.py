@@ -19,7 +19,7 @@ With the defaults, of 224 images (20 % is chance):
     int8, nearest                            1000    96.4 (0.6)               96.0 96.0 97.3
 
 So QAS costs nothing against floats and takes their rates; given rates of their own, integers without it do as well on
-this small task. Truncation drives every weight to 0.
+this small task. Truncation ends at chance: it moves weights toward 0 whatever the gradient.
 """
 
 from __future__ import annotations
