@@ -7,6 +7,19 @@ The model knows the digits 0 to 4. All its weights and biases are trained, one i
 5 to 9, with plain SGD and a rate that falls to 0 along a half cosine: as integers by the C of this machine, and as
 floats from the same values. Each way takes the best of its rates, by the mean accuracy on images that are neither
 trained on nor tested. Printed is the accuracy on the held-out images of `train.py`. Needs scikit-learn.
+
+With the defaults, of 224 images (20 % is chance):
+
+    trained                                  rate    accuracy % (deviation)   of each seed
+    float32                                  0.03    96.4 (0.4)               96.9 96.4 96.0
+    int8, QAS, stochastic rounding           0.03    97.6 (0.6)               96.9 97.8 98.2
+    int8, QAS, nearest                       0.03    96.7 (0.2)               96.9 96.4 96.9
+    int8, QAS, truncation (TinyEngine's C)   0.003   20.1 (0.0)               20.1 20.1 20.1
+    int8, stochastic rounding                1000    97.2 (0.6)               96.4 97.3 97.8
+    int8, nearest                            1000    96.4 (0.6)               96.0 96.0 97.3
+
+So QAS costs nothing against floats and takes their rates; given rates of their own, integers without it do as well on
+this small task. Truncation ends at chance: it moves weights toward 0 whatever the gradient.
 """
 
 from __future__ import annotations
