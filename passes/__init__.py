@@ -15,6 +15,7 @@ BUILTIN = (
     "legalize-quant",
     "build-backward",
     "prune-backward",
+    "bit-masks",
     "augment",
     "hwc-to-chw",
     "fuse-ops",

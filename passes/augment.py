@@ -13,9 +13,9 @@ from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.expand import storage, typed
 from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.image import Affine, AffineMatrix, ResizeBilinear, Rgb565
-from tinyir.ir.ops.random import NextStep, Random
+from tinyir.ir.ops.random import RNG_TYPE, NextStep, Random
 from tinyir.ir.ops.tensor import ResizeNearest, Slice
-from tinyir.ir.training import STEP, add_state, state_args
+from tinyir.ir.training import INIT, STEP, state_args
 from tinyir.passes.registry import Pass
 
 RNG = "rng"
@@ -93,11 +93,19 @@ def _rng(module: Module, step: Func) -> Value:
     for value in state_args(step):
         if value.name == RNG:
             return value
-    rng = add_state(module, step, RNG, np.zeros(2, np.int32))
-    ret = step.block.terminator
-    b = Builder(step.block, before=ret)
-    updated = b.add(NextStep(rng, name=f"{RNG}.new"))
-    step.attrs["updates"] = (*step.attrs["updates"], len(ret.operands))
-    b.insert(Return(*ret.operands, updated))
-    ret.erase()
+    for func in (module.main, step):
+        func.attrs["state"] = (*func.attrs["state"], len(func.args))
+        rng = func.block.add_arg(RNG_TYPE, RNG)
+    init = module.funcs[INIT]
+    first = Builder(init.block, before=init.block.terminator).const(np.zeros(2, np.int32), RNG)
+    _add_update(init, first)
+    _add_update(step, Builder(step.block, before=step.block.terminator).add(NextStep(rng, name=f"{RNG}.new")))
     return rng
+
+
+def _add_update(func: Func, value: Value) -> None:
+    """Let `func` give `value` as the new value of its last parameter."""
+    ret = func.block.terminator
+    func.attrs["updates"] = (*func.attrs["updates"], len(ret.operands))
+    Builder(func.block, before=ret).insert(Return(*ret.operands, value))
+    ret.erase()

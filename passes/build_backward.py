@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,21 +13,22 @@ from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
 from tinyir.ir.ops.expand import storage
-from tinyir.ir.ops.func import Return
+from tinyir.ir.ops.func import Const, Return
 from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
+from tinyir.ir.ops.random import RNG_TYPE
 from tinyir.ir.ops.tensor import Typed
-from tinyir.ir.ops.train import OneHot, Sgd
+from tinyir.ir.ops.train import OneHot
 from tinyir.ir.ops.train_int import Rounding
 from tinyir.ir.rewrite import drop_dead_ops
-from tinyir.ir.training import RATE, STEP, TARGET, add_state, state_args
+from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
 from tinyir.ir.types import DType, TensorType
 from tinyir.passes.int_updates import IntUpdates
 from tinyir.passes.losses import LossName, add_loss
+from tinyir.passes.optimizers import Hyper, Optimizer, OptimizerName, Slot, make_optimizer
 from tinyir.passes.registry import Pass
 
 TargetName = Literal["label", "tensor"]
-OptimizerName = Literal["sgd"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,9 @@ class BuildBackward(Pass):
                                                 %q = train.sgd(%w, %dw, %lr)
                                                 func.return(%loss, %q) }
 
-    `target` is what the output is compared with: a class number (`label`), or a tensor of the shape of the output. Each
-    parameter is updated where its gradient is complete. Values without a parameter before them get no gradient.
+    An optimiser that remembers adds to the state, in all functions: `%w_momentum`, at first 0. `target` is what the
+    output is compared with: a class number (`label`), or a tensor of the shape of the output. Each parameter is updated
+    where its gradient is complete. Values without a parameter before them get no gradient.
 
     Parameters of quantised layers stay integers: `rounding` says how a step becomes whole numbers ("stochastic" adds
     the state `rng`: seed and step), `qas` scales it as if the weights were real (int_updates.py).
@@ -53,6 +55,13 @@ class BuildBackward(Pass):
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    momentum: float = Hyper.momentum
+    nesterov: bool = Hyper.nesterov
+    weight_decay: float = Hyper.weight_decay
+    beta1: float = Hyper.beta1
+    beta2: float = Hyper.beta2
+    epsilon: float = Hyper.epsilon
+    accumulate: int = Hyper.accumulate
     rounding: Rounding = "stochastic"
     qas: bool = True
 
@@ -60,38 +69,82 @@ class BuildBackward(Pass):
         main = module.main
         if not state_args(main):
             raise IRError(f"@{main.name} has no parameters to train", help="run `select-params` first")
+        hyper = Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)})
+        integers = IntUpdates(self.rounding, self.qas)
+        optimizer = make_optimizer(self.optimizer, hyper, integers.apply)
         func = _with_rate(clone_func(main), self.target)
         ret = func.block.terminator
         params = state_args(func)
+        memory = _Memory(module, func, optimizer, integers, params)
         (output,) = ret.operands
         forward = func.ops[:-1]
         ret.erase()
         b = Backward(func.block)
         output = _real(b, output)
-        lr = func.args[RATE]
-        draws = self.rounding == "stochastic" and any(param.type.storage.is_integer for param in params)
-        rng = add_state(module, func, "rng", np.zeros(2, np.int32)) if draws else None
-        integers = IntUpdates(b, lr, self.rounding, self.qas, rng)
         target = func.args[TARGET]
         if self.target == "label":
             target = b.add(OneHot(target, classes=output.type.shape[1], name="target"))
         loss = add_loss(self.loss, b, output, target)
-        updated: dict[Value, Value] = {}
-
-        def update(param: Value, grad: Value) -> None:
-            if param.type.storage.is_integer:
-                updated[param] = integers(param, grad)
-            else:
-                updated[param] = b.add(Sgd(param, grad, lr, name=f"{param.name}.new"))
-
-        differentiate(b, func.block, loss, params, update)
-        if rng is not None:
-            updated[rng] = integers.next_rng()
-        b.insert(Return(loss, *(updated[param] for param in state_args(func))))
-        func.attrs["updates"] = tuple(range(1, 1 + len(updated)))
+        memory.advance(b)
+        differentiate(b, func.block, loss, params, lambda param, grad: memory.update(b, param, grad, func.args[RATE]))
+        b.insert(Return(loss, *memory.new_values(b)))
+        func.attrs["updates"] = tuple(range(1, 1 + len(state_args(func))))
         drop_dead_ops(func)
         module.funcs[STEP] = func
         return {"forward ops": len(forward), "ops of a step": len(func.ops)}
+
+
+class _Memory:
+    """The state of a program that trains: its parameters, and behind them what the optimiser remembers."""
+
+    def __init__(
+        self, module: Module, step: Func, optimizer: Optimizer, integers: IntUpdates, params: Sequence[Value]
+    ) -> None:
+        self._optimizer, self._integers = optimizer, integers
+        self._functions = (module.main, step)
+        self._module = module
+        self._params = list(params)
+        self._slots = {param: [self._add(slot) for slot in optimizer.slots(param)] for param in params}
+        self._shared = [self._add(slot) for slot in optimizer.shared()]
+        if integers.draws_for(params):
+            integers.rng = self._add(Slot("rng", RNG_TYPE))
+        self._advanced: list[Value] = []
+        self._updated: dict[Value, Value] = {}
+
+    def _add(self, slot: Slot) -> Value:
+        """State in all functions of the program. Returns the argument of the step."""
+        for func in self._functions:
+            func.attrs["state"] = (*func.attrs["state"], len(func.args))
+            arg = func.block.add_arg(slot.type, slot.name)
+        init = self._module.funcs.get(INIT)
+        if init is None:
+            raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
+        ret = init.block.terminator
+        value = np.full(slot.type.shape, slot.init, slot.type.storage.numpy)
+        const = Const(value=value, types=slot.type, name=slot.name)
+        outputs = [*ret.operands, init.block.insert_before(ret, const).result]
+        ret.erase()
+        init.block.append(Return(*outputs))
+        init.attrs["updates"] = tuple(range(len(outputs)))
+        return arg
+
+    def advance(self, b: Backward) -> None:
+        """Give the shared state its new values."""
+        self._advanced = self._optimizer.advance(b, self._shared)
+
+    def update(self, b: Backward, param: Value, grad: Value, lr: Value) -> None:
+        """Give `param` and its slots their new values."""
+        slots = self._slots[param]
+        grad = self._integers.scaled(b, param, grad)
+        new, slots_new = self._optimizer.update(b, param, grad, lr, slots, self._advanced)
+        for old, value in zip([param, *slots], [new, *slots_new], strict=True):
+            value.name = f"{old.name}.new"
+            self._updated[old] = value
+
+    def new_values(self, b: Backward) -> list[Value]:
+        """New values of all state, in order."""
+        slots = [slot for param in self._params for slot in self._slots[param]]
+        return [*(self._updated[old] for old in (*self._params, *slots)), *self._advanced, *self._integers.next_rng(b)]
 
 
 def _with_rate(func: Func, target: TargetName) -> Func:

@@ -28,7 +28,9 @@ class LegalizeQuant(Pass):
     move the stored integers instead: `tensor.op(x)` -> `quant.typed(tensor.op(quant.storage(x)))`. `numerics` chooses
     whose rounding is reproduced: that of TFLite Micro, or that of LiteRT's reference kernels.
 
-    Needs: constant weights and biases.  Leaves: no op on quantised tensors but quant.storage, quant.typed, constants
+    Weights and biases may be arguments, for training: then the program folds the zero point of the input.
+
+    Needs: nothing.  Leaves: no op on quantised tensors but quant.storage, quant.typed, constants
     and func.return; `canonicalize` then cancels the pairs of the former, so that function arguments and results alone
     keep quantised types.  Refuses an op that has no integer form.
     """

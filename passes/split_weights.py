@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,7 @@ from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.nn_window import AveragePool2D, MaxPool2D, Mean
 from tinyir.ir.ops.tensor import Concat, Reshape
 from tinyir.ir.rewrite import replace_op
-from tinyir.ir.types import DType
+from tinyir.ir.types import DType, QType
 from tinyir.train_plan import Layer, PlanError
 
 
@@ -68,7 +70,7 @@ def largest_first(layer: Layer, count: int) -> None:
     weights = _const(layer, 1)
     axis = weights.type.axis("I") if weights.type.layout else 1
     others = tuple(i for i in range(weights.value.ndim) if i != axis)
-    size = np.abs(weights.value.astype(np.float64)).sum(axis=others)
+    size = np.abs(_real(weights)).sum(axis=others)
     first = np.sort(np.argsort(-size, kind="stable")[:count])
     order = np.concatenate([first, np.setdiff1d(np.arange(size.size), first)])
     makers = _makers(layer)
@@ -92,8 +94,8 @@ def _makers(layer: Layer) -> list[Op]:
         if len(value.users) > 1:
             raise _fixed(layer, f"`{value.name}` has other readers")
         if op.has(Trait.CONTRACTION):
-            if any(not isinstance(v.defining_op, Const) or v.type.elem != DType.F32 for v in op.operands[1:]):
-                raise _fixed(layer, f"`{value.name}` has weights that are not constant f32")
+            if any(not isinstance(v.defining_op, Const) for v in op.operands[1:]):
+                raise _fixed(layer, f"`{value.name}` has weights that are no constants")
             makers.append(op)
             if "I" in op.operands[1].type.layout or isinstance(op, Dense):
                 return makers
@@ -127,13 +129,26 @@ def _const(layer: Layer, index: int) -> Const:
     return const
 
 
+def _real(weights: Const) -> npt.NDArray[np.float64]:
+    """The weights as real numbers, but for a zero point, which moves all channels alike."""
+    array, quant = weights.value.astype(np.float64), weights.type.quant
+    if quant is None:
+        return array
+    shape = [-1 if i == quant.axis else 1 for i in range(array.ndim)]
+    return np.asarray(array * np.reshape(quant.scales, shape if quant.per_axis else ()))
+
+
 def _renumber(op: Op, index: int, axis: int, order: npt.NDArray[np.intp]) -> None:
     """Permute a constant operand along an axis. Other readers of the constant keep it as it is."""
     value = op.operands[index]
     const = value.defining_op
     assert isinstance(const, Const) and op.block is not None
     b = Builder(op.block, before=op, loc=const.loc)
-    op.set_operand(index, _taken(b, value, np.take(const.value, order, axis)))
+    elem = value.type.elem
+    if isinstance(elem, QType) and elem.per_axis and elem.axis == axis:
+        scales, zeros = (tuple(each[i] for i in order) for each in (elem.scales, elem.zero_points))
+        elem = replace(elem, scales=scales, zero_points=zeros)
+    op.set_operand(index, b.const(np.take(const.value, order, axis), value.name, elem, value.type.layout))
     _drop(const)
 
 

@@ -142,6 +142,18 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
     return lo < y && y < hi ? g : 0.0f;
 }
 
+/* g where a bit of the word is 1, else 0; the bits are counted from the lowest, modulo 32. */
+static inline float tinyir_maskedf(float g, int32_t word, int32_t bit)
+{
+    return ((uint32_t)word >> (bit & 31)) & 1u ? g : 0.0f;
+}
+
+/* A word with that bit, if lo < y < hi. */
+static inline int32_t tinyir_inside_bit(int32_t y, int32_t lo, int32_t hi, int32_t bit)
+{
+    return lo < y && y < hi ? (int32_t)(1u << bit) : 0;
+}
+
 /* acc + a * b, the product rounded by itself: VMLA, which gcc has to be told of. */
 static inline float tinyir_macf(float a, float b, float acc)
 {
@@ -198,6 +210,23 @@ static inline int32_t tinyir_pickf(float a, float b, int32_t yes, int32_t no)
 static inline float tinyir_matchf(int32_t a, int32_t b, float g)
 {
     return a == b ? g : 0.0f;
+}
+
+static inline float tinyir_sqrtf(float x)
+{
+    return __builtin_sqrtf(x);
+}
+
+/* turn + 1, or 0 behind the last of `count` turns. */
+static inline int32_t tinyir_next_turn(int32_t turn, int32_t count)
+{
+    return turn < count && turn + 1 < count ? turn + 1 : 0;
+}
+
+/* a where the turn is `at`, else b. */
+static inline float tinyir_turnf(int32_t turn, int32_t at, float a, float b)
+{
+    return turn == at ? a : b;
 }
 
 /* The gradient g of leaky ReLU at x. */

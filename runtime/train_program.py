@@ -392,4 +392,4 @@ def _bound_params(infos: Sequence[ParamInfo], values: Mapping[str, Array]) -> li
             raise UsageError(
                 f"parameter `{info.name}` is {info.dtype}{list(info.shape)}, not {array.dtype}{list(array.shape)}"
             )
-    return [np.ascontiguousarray(values[name]) for name in names]
+    return [np.asarray(values[name], order="C") for name in names]

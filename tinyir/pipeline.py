@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,9 +24,10 @@ from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
 from tinyir.passes.add_preprocessing import AddPreprocessing
 from tinyir.passes.augment import Augment
-from tinyir.passes.build_backward import OptimizerName, TargetName
+from tinyir.passes.build_backward import BuildBackward, TargetName
 from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
+from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.options import value_text
 from tinyir.passes.pipeline_text import pass_text
 from tinyir.passes.registry import Pass
@@ -40,22 +41,27 @@ GRAPH_PASSES = (
 LOOP_PASSES = "hwc-to-chw,canonicalize,fuse-ops,{order}lower-to-loops,schedule-loops{{{schedule}}},plan-memory"
 CLASSIFIER_PASSES = "replace-classifier{{classes={classes},seed={classifier_seed}}}"
 SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
-BACKWARD_PASSES = (
-    "build-backward{{loss={loss},target={target},optimizer={optimizer},rounding={rounding},qas={qas}}},canonicalize,"
-    "prune-backward"
-)
+BACKWARD_PASSES = "build-backward{{{options}}},canonicalize,prune-backward,bit-masks"
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser; for
-    parameters that are integers the rounding of their updates, and whether steps are scaled as if they were real
-    (quantisation-aware scaling); and the file that says which parameters are trained (`tinyir/train_plan.py`; by
-    default all). With `classes` the model gets a new float classifier, its weights drawn by `classifier_seed`."""
+    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser and
+    its numbers (`passes/optimizers.py`); for parameters that are integers the rounding of their updates, and whether
+    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`); the file that says
+    which parameters are trained (`tinyir/train_plan.py`; by default all). With `classes` the model gets a new float
+    classifier, its weights drawn by `classifier_seed`."""
 
     loss: LossName = "softmax-cross-entropy"
     target: TargetName = "label"
     optimizer: OptimizerName = "sgd"
+    momentum: float = Hyper.momentum
+    nesterov: bool = Hyper.nesterov
+    weight_decay: float = Hyper.weight_decay
+    beta1: float = Hyper.beta1
+    beta2: float = Hyper.beta2
+    epsilon: float = Hyper.epsilon
+    accumulate: int = Hyper.accumulate
     rounding: Rounding = "stochastic"
     qas: bool = True
     plan: Path | None = None
@@ -66,6 +72,13 @@ class Training:
         """The fields as pass options."""
         plan = "none" if self.plan is None else json.dumps(str(self.plan))
         return {"plan": plan} | {name: value_text(value) for name, value in vars(self).items() if name != "plan"}
+
+    def pipeline(self, graph: list[str]) -> list[str]:
+        """The passes before and behind those of the `graph`, as text."""
+        words = self.words()
+        options = ",".join(f"{f.name}={words[f.name]}" for f in fields(BuildBackward))
+        first = [] if self.classes is None else [CLASSIFIER_PASSES.format(**words)]
+        return [*first, SELECT_PASSES.format(**words), *graph, BACKWARD_PASSES.format(options=options)]
 
 
 @dataclass(frozen=True)
@@ -109,10 +122,7 @@ class Options:
             return parse_pipeline(self.passes)
         parts = [GRAPH_PASSES.format(io=self.io, numerics=self.numerics)]
         if self.train is not None:
-            fields = self.train.words()
-            parts = [SELECT_PASSES.format(**fields), *parts, BACKWARD_PASSES.format(**fields)]
-            if self.train.classes is not None:
-                parts.insert(0, CLASSIFIER_PASSES.format(**fields))
+            parts = self.train.pipeline(parts)
         if self.camera is not None:
             parts.insert(0, pass_text(self.camera))
         if self.augment is not None:

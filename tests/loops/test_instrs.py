@@ -107,6 +107,8 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "minf": lambda a, b: b if a > b else a,
     "maxf": lambda a, b: b if a < b else a,
     "insidef": lambda g, y, lo, hi: g if y > lo and hi > y else 0.0,
+    "maskedf": lambda g, word, bit: g if (word % 2**32) // 2 ** (bit % 32) % 2 else 0.0,
+    "inside_bit": lambda y, lo, hi, bit: 0 if y <= lo or y >= hi else -(2**31) if bit == 31 else 2**bit,
     "macf": lambda a, b, acc: np.float32(np.float32(float(a) * float(b)) + np.float32(acc)),
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
@@ -115,6 +117,9 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "trunci": lambda x: limited(x, math.trunc),
     "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
+    "sqrtf": lambda x: np.float32(math.sqrt(x)) if x >= 0 else np.float32(math.nan),
+    "next_turn": lambda turn, count: 0 if turn + 1 >= count else turn + 1,
+    "turnf": lambda turn, at, a, b: b if turn - at else a,
     "pickf": lambda a, b, yes, no: yes if b < a else no,
     "matchf": lambda a, b, g: g if a - b == 0 else 0.0,
     "leaky_slopef": lambda g, x, alpha: g if x > 0 else g * alpha,
@@ -163,6 +168,7 @@ RANGES: dict[str, list[tuple[int, int]]] = {
     "div": [ANY, (1, INT32_MAX)],
     "softmax_scale": [(1, INT32_MAX)],
     "softmax_shift": [(1, INT32_MAX)],
+    "inside_bit": [ANY, ANY, ANY, (0, 31)],
     "saturated_sum": [ANY, ANY, (INT32_MIN, 0), (0, INT32_MAX)],
 }
 """What integers an instruction is given, where not any of its type."""

@@ -105,12 +105,36 @@ def test_a_quantised_op_without_integer_form_is_refused() -> None:
     assert "while running `legalize-quant` (1 of 1)" in caught.value.notes
 
 
-def test_weights_must_be_constant() -> None:
-    with pytest.raises(IRError, match="needs a constant weight"):
-        run_passes(
-            """func @main(%x: tensor<8x4x!q8<0.5, 3>>, %w: tensor<2x4x!q8<0.25, 0>>) {
-              %y = nn.dense(%x, %w) : tensor<8x2x!q8<0.375, -1>>
-              func.return(%y)
-            }""",
-            "legalize-quant",
-        )
+def test_weights_that_are_no_constants_get_the_zero_point_folded_when_the_layer_runs(check_pass: PassChecker) -> None:
+    check_pass(
+        """func @main(%x: tensor<8x4x!q8<0.5, 3>>, %w: tensor<2x4x!q8<0.25, 0>>, %b: tensor<2x!q32<0.125, 0>>) {
+          %y = nn.dense(%x, %w, %b) : tensor<8x2x!q8<0.375, -1>>
+          func.return(%y)
+        }""",
+        "legalize-quant,canonicalize",
+        """func @main(%x: tensor<8x4x!q8<0.5, 3>>, %w: tensor<2x4x!q8<0.25, 0>>, %b: tensor<2x!q32<0.125, 0>>) {
+          %0 = quant.storage(%x) : tensor<8x4xi8>
+          %1 = quant.storage(%b) : tensor<2xi32>
+          %2 = quant.storage(%w) : tensor<2x4xi8>
+          %3 = int.fold_zero_point(%2, %1) {zero_point = 3} : tensor<2xi32>
+          %y_acc = int.dense(%0, %2, %3) : tensor<8x2xi32>
+          %y_multiplier = nn.const() {value = dense<1xi32, [1431655765]>} : tensor<1xi32>
+          %y_shift = nn.const() {value = dense<1xi32, [-1]>} : tensor<1xi32>
+          %y = int.requantize(%y_acc, %y_multiplier, %y_shift) {zero_point = -1} : tensor<8x2xi8>
+          %y_1 = quant.typed(%y) : tensor<8x2x!q8<0.375, -1>>
+          func.return(%y_1)
+        }""",
+    )
+
+
+def test_a_bias_that_is_no_constant_gets_the_sums_of_the_weights_added() -> None:
+    module = run_passes(DENSE_WITH_BIAS, "legalize-quant,canonicalize")
+    add = next(op for op in module.main.ops if op.opname == "int.add")
+    assert add.operands[1].defining_op.value.tolist() == [6, -6]  # type: ignore[union-attr]
+
+
+DENSE_WITH_BIAS = """func @main(%x: tensor<8x4x!q8<0.5, 3>>, %b: tensor<2x!q32<0.125, 0>>) {
+  %w = nn.const() {value = dense<2x4xi8, [1, -2, 3, -4, 5, 6, -7, -2]>} : tensor<2x4x!q8<0.25, 0>>
+  %y = nn.dense(%x, %w, %b) : tensor<8x2x!q8<0.375, -1>>
+  func.return(%y)
+}"""

@@ -116,3 +116,20 @@ def test_another_loss_is_no_other_model() -> None:
     a.step(np.ones((1, SIZES[0]), np.float32), 1, 0.3)
     b.load(a.save())
     assert state(a) == state(b)
+
+
+def test_what_an_optimiser_remembers_is_kept_too() -> None:
+    """Training goes on from a checkpoint as if it had not stopped, on another backend too."""
+    training = Training(optimizer="adam", accumulate=2)
+    every = trainers(dense_network(SIZES), training)
+    data = examples(training, 6)
+    for x, label in data[:3]:
+        every["host"].step(x, label, 0.01)
+    saved = every["host"].save()
+    for x, label in data[3:]:
+        every["host"].step(x, label, 0.01)
+    for name in ("numpy", "m7"):
+        every[name].load(saved)
+        for x, label in data[3:]:
+            every[name].step(x, label, 0.01)
+        assert every[name].save() == every["host"].save()

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from tinyir.diagnostics import UsageError
+from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import LEVELS
 from tinyir.passes.add_preprocessing import AddPreprocessing
 from tinyir.passes.augment import Augment
-from tinyir.passes.build_backward import OptimizerName, TargetName
+from tinyir.passes.build_backward import TargetName
 from tinyir.passes.losses import LossName
+from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.pipeline_text import parse_pipeline
 from tinyir.passes.registry import Pass
 from tinyir.pipeline import Options, Training
@@ -66,6 +69,17 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="what the output is compared with: a class number, or a tensor",
     )
     group.add_argument("--optimizer", choices=get_args(OptimizerName), default=Training.optimizer)
+    group.add_argument("--momentum", type=float, default=Hyper.momentum, help="of sgd (default: 0)")
+    group.add_argument("--nesterov", action="store_true", help="let the momentum look ahead")
+    group.add_argument("--weight-decay", type=float, default=Hyper.weight_decay, help="gradient of half the square")
+    group.add_argument("--beta1", type=float, default=Hyper.beta1, help="of adam (default: 0.9)")
+    group.add_argument("--beta2", type=float, default=Hyper.beta2, help="of adam (default: 0.999)")
+    group.add_argument("--epsilon", type=float, default=Hyper.epsilon, help="of adam (default: 1e-8)")
+    group.add_argument("--accumulate", type=int, default=1, metavar="N", help="update with the mean of N gradients")
+    group.add_argument(
+        "--rounding", choices=get_args(Rounding), default=Training.rounding, help="of updates of int8 weights"
+    )
+    group.add_argument("--no-qas", action="store_true", help="steps of int8 weights without quantisation-aware scaling")
     group.add_argument(
         "--augment",
         type=pass_with(Augment),
@@ -84,8 +98,10 @@ def training_from(args: argparse.Namespace) -> Training | None:
     """The Training that the arguments say."""
     if args.train is None:
         return None
-    plan = None if args.train == "all" else Path(args.train)
-    more = {"plan": plan, "classes": args.classes, "classifier_seed": args.classifier_seed}
+    more: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(Hyper)}
+    more |= {"plan": None if args.train == "all" else Path(args.train)}
+    more |= {"rounding": args.rounding, "qas": not args.no_qas}
+    more |= {"classes": args.classes, "classifier_seed": args.classifier_seed}
     return Training(args.loss, args.train_target, args.optimizer, **more)
 
 

@@ -15,13 +15,8 @@ functional: a parameter's old and new value are two values. Memory planning puts
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy.typing as npt
 
 from tinyir.ir.core import Func, Module, Value
-from tinyir.ir.ops.func import Const, Return
-from tinyir.ir.types import TensorType, dtype_of
 
 STEP, INIT = "train_step", "params_init"
 TARGET, RATE = 1, 2
@@ -68,24 +63,6 @@ def zip_updates(func: Func) -> list[tuple[Value | None, Value]]:
 def entries(module: Module) -> list[Func]:
     """The functions that a program offers its caller, @main first."""
     return [module.main, *(module.funcs[name] for name in (STEP, INIT) if name in module.funcs)]
-
-
-def add_state(module: Module, step: Func, name: str, initial: npt.NDArray[Any]) -> Value:
-    """A further parameter, behind the others: an argument of `step`, whose `updates` are set later, one of @main that
-    nothing reads, and a value of @params_init. Returns the argument of `step`."""
-    type = TensorType(tuple(initial.shape), dtype_of(initial))
-    init = module.funcs[INIT]
-    ret = init.block.terminator
-    const = Const(value=initial, types=type, name=name)
-    init.block.insert_before(ret, const)
-    init.block.insert_before(ret, Return(*ret.operands, const.result))
-    ret.erase()
-    init.attrs["updates"] = tuple(range(len(init.outputs)))
-    arg = step.block.add_arg(type, name)
-    module.main.block.add_arg(type, name)
-    for func in (module.main, step):
-        func.attrs["state"] = (*func.attrs["state"], len(func.args) - 1)
-    return arg
 
 
 def is_training(module: Module) -> bool:

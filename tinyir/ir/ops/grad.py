@@ -6,7 +6,7 @@ from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops.int_elementwise import elementwise_result
-from tinyir.ir.types import DType, TensorType
+from tinyir.ir.types import DType, TensorType, layout_order
 
 
 def _matrices(op: Op, a: Value, b: Value, axis_of_b: int) -> None:
@@ -104,3 +104,53 @@ class HardSwishGradient(Op):
 
     def reference(self) -> Reference:
         return Reference(semantics.hard_swish_gradient)
+
+
+WORD = 32
+"""Bits of a mask's word."""
+
+
+def mask_words(type: TensorType) -> int:
+    """How many words the mask of a tensor has: whole ones for each row along its last axis, C of an image."""
+    row = type.size("C") if "C" in type.layout else type.shape[-1]
+    return type.elements // row * -(-row // WORD)
+
+
+@define_op("grad.mask", Trait.PURE, Trait.WINDOW)
+class Mask(Op):
+    """Bit i of word j in a row is 1 where lo < y[.., 32 * j + i] < hi: all that grad.inside needs of y, in an eighth of
+    the bytes of int8. Rows run along the last axis (C of an image), one after the other, each in words of its own."""
+
+    y: Value = operand("i8, the result of a clamp")
+    lo: int = attr("lower limit of the clamp")
+    hi: int = attr("upper limit of the clamp")
+    bits: Value = result("i32 words")
+
+    def infer(self) -> TensorType:
+        self.require(bool(self.y.type.shape) and self.y.type.elem == DType.I8, f"needs rows of i8, not {self.y.type}")
+        return TensorType((mask_words(self.y.type),), DType.I32)
+
+    def canonical_layouts(self) -> tuple[str, ...] | None:
+        return ("NHWC", "") if "C" in self.y.type.layout else None
+
+    def reference(self) -> Reference:
+        return Reference(semantics.mask, dict(self.attrs))
+
+
+@define_op("grad.masked", Trait.PURE, Trait.ELEMENTWISE)
+class Masked(Op):
+    """dx = g where its bit of the mask is 1, else 0: grad.inside, with grad.mask of y instead of y."""
+
+    g: Value = operand("f32")
+    bits: Value = operand("i32 words of grad.mask")
+    dx: Value = result()
+
+    def infer(self) -> TensorType:
+        words = (mask_words(self.g.type),) if self.g.type.shape else ()
+        self.require(self.bits.type == TensorType(words, DType.I32), f"needs {words} words, not {self.bits.type}")
+        declared = self.declared_type()
+        return self.g.type.in_layout(declared.layout) if declared is not None and declared.layout else self.g.type
+
+    def reference(self) -> Reference:
+        layout = self.type.layout
+        return Reference(semantics.masked, {"order": layout_order(layout, "NHWC")} if "C" in layout else {})

@@ -126,6 +126,37 @@ class Mul(_Binary):
         return requantize(b, self, product, [self._multiplier(b.numerics)])
 
 
+@define_op("nn.div", Trait.PURE, Trait.ELEMENTWISE)
+class Div(Op):
+    """y = a / b."""
+
+    a: Value = operand("f32")
+    b: Value = operand("f32; extents of 1 broadcast")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(self.a.type.elem == self.b.type.elem == DType.F32, "works on f32")
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.div_float)
+
+
+@define_op("nn.sqrt", Trait.PURE, Trait.ELEMENTWISE)
+class Sqrt(Op):
+    """y = the square root of x, a NaN for a negative one."""
+
+    x: Value = operand("f32")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(self.x.type.elem == DType.F32, f"works on f32, not {self.x.type}")
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.sqrt_float)
+
+
 @define_op("nn.clamp", Trait.PURE, Trait.ELEMENTWISE)
 class Clamp(Op):
     """y = min(max(x, lo), hi) in reals: a fused activation (CalculateActivationRangeQuantized in

@@ -49,3 +49,41 @@ class Sgd(Op):
 
     def reference(self) -> Reference:
         return Reference(semantics.sgd)
+
+
+@define_op("train.next_turn", Trait.PURE, Trait.ELEMENTWISE)
+class NextTurn(Op):
+    """y = turn + 1, or 0 where that would be `count` or more: counts 0, 1, ..., count - 1, 0, ..."""
+
+    turn: Value = operand("one i32, state")
+    count: int = attr("how many turns there are")
+    y: Value = result("the new value of turn")
+
+    def infer(self) -> TensorType:
+        self.require(self.turn.type == TensorType((), DType.I32), f"needs one i32, not {self.turn.type}")
+        return self.turn.type
+
+    def verify(self) -> None:
+        self.require(self.count > 0, f"has {self.count} turns")
+
+    def reference(self) -> Reference:
+        return Reference(semantics.next_turn, {"count": self.count})
+
+
+@define_op("train.turn", Trait.PURE, Trait.ELEMENTWISE)
+class Turn(Op):
+    """y = a where the turn is `at`, else b."""
+
+    turn: Value = operand("one i32")
+    a: Value = operand("f32; extents of 1 broadcast")
+    b: Value = operand("f32; extents of 1 broadcast")
+    at: int = attr("the turn of a")
+    y: Value = result()
+
+    def infer(self) -> TensorType:
+        self.require(self.turn.type == TensorType((), DType.I32), f"needs one i32, not {self.turn.type}")
+        self.require(self.a.type.elem == self.b.type.elem == DType.F32, "works on f32")
+        return elementwise_result(self, DType.F32)
+
+    def reference(self) -> Reference:
+        return Reference(semantics.turn, {"at": self.at})

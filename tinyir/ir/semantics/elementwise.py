@@ -42,6 +42,16 @@ def mul_float(a: Array, b: Array) -> Array:
     return np.asarray(a * b)
 
 
+def div_float(a: Array, b: Array) -> Array:
+    """a / b in float32."""
+    return np.asarray(a / b)
+
+
+def sqrt_float(x: Array) -> Array:
+    """The square root of x in float32."""
+    return np.asarray(np.sqrt(x))
+
+
 def clamp(x: Array, *, lo: float, hi: float) -> Array:
     """lo where x < lo, hi where x > hi, else x itself (a NaN, a -0.0), in the type of x."""
     least, most = x.dtype.type(lo), x.dtype.type(hi)

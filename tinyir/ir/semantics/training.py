@@ -43,6 +43,23 @@ def hard_swish_gradient(g: Array, x: Array) -> Array:
     return np.where(x > -3, np.where(x < 3, g * slope, g), np.float32(0))
 
 
+def mask(y: Array, *, lo: int, hi: int) -> Array:
+    """Whether lo < y < hi, as bits: rows of y along its last axis, each in i32 words of its own, lowest bit first."""
+    inner = ((y > lo) & (y < hi)).reshape(-1, y.shape[-1])
+    padded = np.zeros((inner.shape[0], -(-inner.shape[1] // 32) * 32), np.bool_)
+    padded[:, : inner.shape[1]] = inner
+    return np.packbits(padded, axis=1, bitorder="little").view("<i4").astype(np.int32).reshape(-1)
+
+
+def masked(g: Array, bits: Array, *, order: tuple[int, ...] = ()) -> Array:
+    """g where its bit in what `mask` gives is 1, else 0; `order` brings the axes of g into the order of the mask."""
+    axes = order or tuple(range(g.ndim))
+    shape = [g.shape[axis] for axis in axes]
+    rows = bits.astype("<i4").view(np.uint8).reshape(g.size // shape[-1], -1)
+    inner = np.unpackbits(rows, axis=1, bitorder="little")[:, : shape[-1]].reshape(shape)
+    return np.where(inner.transpose(np.argsort(axes)) == 1, g, np.float32(0))
+
+
 def one_hot(label: Array, *, classes: int) -> Array:
     """[1, classes]: 1 at the label, else 0."""
     return np.asarray((np.arange(classes) == label).astype(np.float32)[None])
@@ -51,3 +68,13 @@ def one_hot(label: Array, *, classes: int) -> Array:
 def sgd(param: Array, grad: Array, lr: Array) -> Array:
     """param - lr * grad."""
     return np.asarray(param - lr * grad)
+
+
+def next_turn(turn: Array, *, count: int) -> Array:
+    """turn + 1, or 0 from count on."""
+    return np.where(turn < count - 1, turn + 1, 0).astype(np.int32)
+
+
+def turn(turn: Array, a: Array, b: Array, *, at: int) -> Array:
+    """a where the turn is `at`, else b."""
+    return np.where(turn == at, a, b)

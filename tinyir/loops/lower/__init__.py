@@ -37,6 +37,7 @@ from tinyir.loops.lower.grad_window import (
     lower_window_sum,
 )
 from tinyir.loops.lower.image import lower_image
+from tinyir.loops.lower.masks import lower_mask
 from tinyir.loops.lower.movement import lower_movement
 from tinyir.loops.lower.window import (
     lower_average_pool,
@@ -67,6 +68,7 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "nn.log_softmax": lower_log_softmax,
     "grad.dense_input": lower_dense_input,
     "grad.dense_weight": lower_dense_weight,
+    "grad.mask": lower_mask,
     "grad.conv2d_input": lower_conv_input,
     "grad.conv2d_weight": lower_conv_weight,
     "grad.depthwise_input": lower_conv_input,

@@ -6,10 +6,22 @@ import math
 
 from tinyir.ir.ops.grad import HardSwishGradient, Inside, LeakyReluGradient
 from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
-from tinyir.ir.ops.nn_elementwise import Add, Clamp, Mul, Sub
+from tinyir.ir.ops.nn_elementwise import Add, Clamp, Div, Mul, Sqrt, Sub
 from tinyir.ir.ops.tensor import Broadcast
-from tinyir.ir.ops.train import OneHot, Sgd
-from tinyir.loops.instrs import EQUALF, HARD_SWISH_SLOPEF, INSIDEF, LEAKY_SLOPEF, LEAKYF, LOGISTICF, SOFTPLUSF, TANHF
+from tinyir.ir.ops.train import NextTurn, OneHot, Sgd, Turn
+from tinyir.loops.instrs import (
+    EQUALF,
+    HARD_SWISH_SLOPEF,
+    INSIDEF,
+    LEAKY_SLOPEF,
+    LEAKYF,
+    LOGISTICF,
+    NEXT_TURN,
+    SOFTPLUSF,
+    SQRTF,
+    TANHF,
+    TURNF,
+)
 from tinyir.loops.ir import F32, Bin, Const, Expr, Index
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.contraction import widened
@@ -35,6 +47,16 @@ def _(op: Sub, low: Lowering, point: Point) -> Expr:
 @element.register
 def _(op: Mul, low: Lowering, point: Point) -> Expr:
     return Bin("*", low.operand(op.a, point), low.operand(op.b, point))
+
+
+@element.register
+def _(op: Div, low: Lowering, point: Point) -> Expr:
+    return Bin("/", low.operand(op.a, point), low.operand(op.b, point))
+
+
+@element.register
+def _(op: Sqrt, low: Lowering, point: Point) -> Expr:
+    return SQRTF(low.operand(op.x, point))
 
 
 @element.register(Clamp)
@@ -99,3 +121,13 @@ def _(op: OneHot, low: Lowering, point: Point) -> Expr:
 def _(op: Sgd, low: Lowering, point: Point) -> Expr:
     step = Bin("*", low.operand(op.lr, point), low.operand(op.grad, point))
     return Bin("-", low.operand(op.param, point), step)
+
+
+@element.register
+def _(op: NextTurn, low: Lowering, point: Point) -> Expr:
+    return NEXT_TURN(low.operand(op.turn, point), Const(op.count))
+
+
+@element.register
+def _(op: Turn, low: Lowering, point: Point) -> Expr:
+    return TURNF(low.operand(op.turn, point), Const(op.at), low.operand(op.a, point), low.operand(op.b, point))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
+from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.ir import F32, Bin, Body, Cond, Expr
 from tinyir.loops.lower.backwards import Axis, PixelNest, pixel_nests
@@ -37,11 +38,15 @@ def _pixel_sum(low: Lowering, op: Conv2DInput | DepthwiseInput, finish: Finish, 
     filter, loop = low.axis("o", filters)
     if isinstance(op, DepthwiseInput):
         filter = at.channel * filters + filter
-    weight = low.load(op.w, ordered(w, {"H": at.kh, "W": at.kw, "I": at.channel, "O": filter}))
+    loaded = low.load(op.w, ordered(w, {"H": at.kh, "W": at.kw, "I": at.channel, "O": filter}))
+    weight = widened(loaded, F32)
     read = low.load(op.g, ordered(op.g.type, {"N": at.batch, "H": at.p, "W": at.q, "C": filter}))
-    term: Expr = Bin("*", read, widened(weight, F32))
-    if at.guards:
-        term = Cond(at.guards, term, zero)
+    if at.guards and w.elem is DType.I8:
+        # An int8 is finite, so that its product with 0 is one, and adds nothing: g can be copied with its margins.
+        term: Expr = Bin("*", Cond(at.guards, read, zero), weight)
+    else:
+        term = Bin("*", read, weight)
+        term = Cond(at.guards, term, zero) if at.guards else term
     body, acc = accumulate(low, zero, [*at.taps, *loop], term)
     return (*body, *finish(at.point, acc))
 

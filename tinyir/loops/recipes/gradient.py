@@ -17,11 +17,14 @@ from tinyir.loops.recipes.blocks import (
     tables_ahead,
 )
 from tinyir.loops.recipes.policy import Policy
-from tinyir.loops.recipes.staging import one_pixel_loop
-from tinyir.loops.schedule import chain, collapse, jam, reorder, share, simplify, split, unroll
+from tinyir.loops.recipes.staging import inside, lifted, one_pixel_loop, split_margins
+from tinyir.loops.schedule import chain, collapse, hoist, jam, reorder, share, simplify, split, stage, unroll
 
 SIDE = 4
 """Sums in a register block: that many pixels by that many channels, of the 32 registers of the FPU."""
+
+MOST_TAPS = 9
+"""Of windows whose weights stay in registers for a whole plane."""
 
 
 def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
@@ -42,6 +45,50 @@ def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
         kernel = tables_ahead(kernel, f"{var}o")
         kernel = written_twice(kernel, f"o{end}")
     return finish(kernel)
+
+
+def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
+    """What a depthwise convolution with a stride of 1 hands back to its input: one channel of g at a time is copied
+    with its margins, then the pixels of a row stand side by side."""
+    nest, g = loops(kernel), kernel.param("g")
+    require({"h", "w", "c"} <= nest.keys() and {"kh", "kw"} <= nest.keys(), "no window over an image")
+    require(not {"n", "o", "h1", "w1"} & nest.keys(), "windows with gaps, or several filters")
+    plane = 4 * (nest["h"].extent + nest["kh"].extent - 1) * (nest["w"].extent + nest["kw"].extent - 1)
+    require(plane <= policy.plane_bytes, "more than the scratch holds")
+    kernel = simplify(stage(reorder(kernel, "c", "h", "w"), "g", "c", "gs", "f32"))
+    kernel = copied_by_rows(kernel, g.shape[1], g.shape[2])
+    taps = nest["kh"].extent * nest["kw"].extent
+    for tap in ("kw", "kh") if taps <= MOST_TAPS else ("kw",):
+        kernel = unroll(kernel, tap)
+    side = (
+        block_size(nest["w"].extent, 8, 7, 6, 5, 4, 3, 2) if taps > MOST_TAPS else block_size(nest["w"].extent, 4, 3, 2)
+    )
+    kernel = share(jam(split(kernel, "w", side, "wo", "wi"), "wi"), "wo")
+    kernel = hoist(kernel, "h") if taps <= MOST_TAPS else tables_ahead(kernel, "h")
+    return finish(kernel)
+
+
+def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
+    """What a convolution hands back to its weights: blocks of output by input channels, summed over the pixels; what is
+    read of a pixel serves the whole block."""
+    nest = loops(kernel)
+    require({"o", "i"} <= nest.keys() and not has_guards(kernel), "a single channel, or windows in margins")
+    between = [v for v in ("h", "w") if v in nest]
+    for var in ("o", "i"):
+        kernel = split(kernel, var, block_size(nest[var].extent, SIDE, 3, 2), f"{var}o", f"{var}i")
+    kernel = reorder(kernel, "oo", *between, "io", "oi", "ii")
+    return finish(share(jam(jam(kernel, "ii"), "oi"), "io"))
+
+
+def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
+    """The copy of a plane with its margins filled once, before everything else."""
+    rows, columns = "gs_1", "gs_2"
+    kernel, image, margins = split_margins(kernel, rows, height, "row")
+    kernel = lifted(kernel, margins, ["c"])
+    columns = inside(columns, rows, image)
+    kernel = reorder(kernel, columns, image)
+    kernel, image, margins = split_margins(kernel, columns, width, "column")
+    return lifted(kernel, margins, ["c"])
 
 
 def written_twice(kernel: Kernel, var: str) -> Kernel:

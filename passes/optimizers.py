@@ -1,0 +1,202 @@
+"""Optimisers, as graphs of ops on a parameter, its gradient and the optimiser's own state.
+
+What an optimiser remembers (momentum, moments, a sum of gradients, a counter) is state of the program's like the
+parameters: a value that comes in, and a new value of it. What all parameters share advances first, and only its new
+value is read then, so that every new value can be computed in place of the old one.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tinyir.diagnostics import IRError, UsageError
+from tinyir.ir.core import Value
+from tinyir.ir.gradients import Backward
+from tinyir.ir.ops.nn_elementwise import Add, Div, Mul, Sqrt, Sub
+from tinyir.ir.ops.train import NextTurn, Turn
+from tinyir.ir.types import DType, TensorType
+from tinyir.passes.int_updates import real_value
+
+OptimizerName = Literal["sgd", "adam"]
+
+Apply = Callable[[Backward, Value, Value, Value], Value]
+"""The new value of a parameter, from it, a direction in f32 and a rate."""
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """The numbers of an optimiser, named as PyTorch names them; `accumulate` gradients are averaged for one update."""
+
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    accumulate: int = 1
+
+    def check(self, name: OptimizerName) -> None:
+        """Raise UsageError for numbers that no optimiser, or not that one, can work with."""
+        shares = {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2}
+        for option, value in shares.items():
+            if not 0 <= value < 1:
+                raise UsageError(f"{option} is {value}, not in 0..1", help="0.9 is usual")
+        for option, value in {"weight_decay": self.weight_decay, "epsilon": self.epsilon}.items():
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(f"{option} is {value}, not a number from 0 on")
+        if not 1 <= self.accumulate < 2**24:
+            raise UsageError(f"accumulate is {self.accumulate}: gradients of 1 example or more make an update")
+        if name == "adam" and (self.momentum or self.nesterov):
+            raise UsageError("adam has no momentum", help="beta1 says how long it remembers gradients")
+        if self.nesterov and not self.momentum:
+            raise UsageError("nesterov needs a momentum", help="0.9 is usual")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """State: what it is called, its type, what all of it is at first."""
+
+    name: str
+    type: TensorType
+    init: float = 0.0
+
+
+def _real(type: TensorType) -> TensorType:
+    """The type of what is remembered of a parameter: f32, whatever the parameter is stored as."""
+    return type.with_elem(DType.F32)
+
+
+class Optimizer(ABC):
+    """How parameters change. `hyper` holds the numbers; `apply` takes the last step, param - rate * direction."""
+
+    def __init__(self, hyper: Hyper, apply: Apply) -> None:
+        self.hyper, self.apply = hyper, apply
+
+    def shared(self) -> list[Slot]:
+        """State that all parameters have in common."""
+        return []
+
+    def advance(self, b: Backward, shared: Sequence[Value]) -> list[Value]:
+        """The new values of the shared state."""
+        return []
+
+    @abstractmethod
+    def slots(self, param: Value) -> list[Slot]:
+        """The state of one parameter."""
+
+    @abstractmethod
+    def update(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        """The new values of `param` and of its slots. `shared` is the new shared state."""
+
+    def _decayed(self, b: Backward, param: Value, grad: Value) -> Value:
+        """The gradient with that of weight_decay / 2 * param^2."""
+        if not self.hyper.weight_decay:
+            return grad
+        return b.add(Add(grad, b.add(Mul(b.number(self.hyper.weight_decay), real_value(b, param)))))
+
+
+class StochasticGradientDescent(Optimizer):
+    """v' = momentum * v + grad; param' = param - lr * v', or with Nesterov's look ahead - lr * (grad + momentum * v')
+    (the forms of torch.optim.SGD). Without momentum there is no v."""
+
+    def slots(self, param: Value) -> list[Slot]:
+        return [Slot(f"{param.name}_momentum", _real(param.type))] if self.hyper.momentum else []
+
+    def update(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        grad = self._decayed(b, param, grad)
+        if not slots:
+            return self.apply(b, param, grad, lr), []
+        momentum = b.number(self.hyper.momentum)
+        velocity = b.add(Add(b.add(Mul(momentum, slots[0])), grad))
+        direction = b.add(Add(grad, b.add(Mul(momentum, velocity)))) if self.hyper.nesterov else velocity
+        return self.apply(b, param, direction, lr), [velocity]
+
+
+class Adam(Optimizer):
+    """m' = beta1 m + (1 - beta1) grad, v' = beta2 v + (1 - beta2) grad^2,
+    param' = param - lr / (1 - beta1^t) * m' / (sqrt(v' / (1 - beta2^t)) + epsilon) at update t (Kingma and Ba, 2015).
+
+    The powers of both betas are state, multiplied once an update.
+    """
+
+    def shared(self) -> list[Slot]:
+        return [Slot(name, TensorType((), DType.F32), 1.0) for name in ("beta1_power", "beta2_power")]
+
+    def advance(self, b: Backward, shared: Sequence[Value]) -> list[Value]:
+        betas = (self.hyper.beta1, self.hyper.beta2)
+        return [b.add(Mul(power, b.number(beta))) for power, beta in zip(shared, betas, strict=True)]
+
+    def slots(self, param: Value) -> list[Slot]:
+        return [Slot(f"{param.name}_{name}", _real(param.type)) for name in ("mean", "square")]
+
+    def update(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        grad = self._decayed(b, param, grad)
+        mean = self._blend(b, self.hyper.beta1, slots[0], grad)
+        square = self._blend(b, self.hyper.beta2, slots[1], b.add(Mul(grad, grad)))
+        corrections = [b.add(Sub(b.number(1), power)) for power in shared]
+        rate = b.add(Div(lr, corrections[0]))
+        root = b.add(Sqrt(b.add(Div(square, corrections[1]))))
+        direction = b.add(Div(mean, b.add(Add(root, b.number(self.hyper.epsilon)))))
+        return self.apply(b, param, direction, rate), [mean, square]
+
+    def _blend(self, b: Backward, beta: float, old: Value, new: Value) -> Value:
+        """beta * old + (1 - beta) * new"""
+        return b.add(Add(b.add(Mul(b.number(beta), old)), b.add(Mul(b.number(1 - beta), new))))
+
+
+class Accumulating(Optimizer):
+    """Another optimiser, at every n-th step: sum' = (0 at the first of n steps, else sum) + grad / n, and what the
+    other one makes of sum' counts at the last of them."""
+
+    def __init__(self, inner: Optimizer) -> None:
+        super().__init__(inner.hyper, inner.apply)
+        self._inner = inner
+
+    def shared(self) -> list[Slot]:
+        return [*self._inner.shared(), Slot("turn", TensorType((), DType.I32))]
+
+    def advance(self, b: Backward, shared: Sequence[Value]) -> list[Value]:
+        *old, turn = shared
+        turn = b.add(NextTurn(turn, count=self.hyper.accumulate))
+        return [*self._at_last(b, turn, self._inner.advance(b, old), old), turn]
+
+    def slots(self, param: Value) -> list[Slot]:
+        return [*self._inner.slots(param), Slot(f"{param.name}_sum", _real(param.type))]
+
+    def update(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> tuple[Value, list[Value]]:
+        if param.type.storage.is_integer:
+            raise IRError(f"gradients of the integers `{param.name}` are not summed", help="accumulate=1")
+        *old, total = slots
+        *inner, turn = shared
+        # `turn` is the next one: 1 in the first of n steps, 0 in the last.
+        kept = b.add(Turn(turn, b.number(0), total, at=1))
+        total = b.add(Add(kept, b.add(Mul(grad, b.number(1 / self.hyper.accumulate)))))
+        updated, new = self._inner.update(b, param, total, lr, old, inner)
+        updated, *new = self._at_last(b, turn, [updated, *new], [param, *old])
+        return updated, [*new, total]
+
+    def _at_last(self, b: Backward, turn: Value, new: Sequence[Value], old: Sequence[Value]) -> list[Value]:
+        """Each of `new` in the last of n steps, else that of `old`."""
+        return [b.add(Turn(turn, *pair, at=0)) for pair in zip(new, old, strict=True)]
+
+
+OPTIMIZERS: dict[OptimizerName, type[Optimizer]] = {"sgd": StochasticGradientDescent, "adam": Adam}
+
+
+def make_optimizer(name: OptimizerName, hyper: Hyper, apply: Apply) -> Optimizer:
+    """The optimiser of that name, which steps by `apply`. Raises UsageError for numbers that it cannot work with."""
+    hyper.check(name)
+    optimizer = OPTIMIZERS[name](hyper, apply)
+    return Accumulating(optimizer) if hyper.accumulate > 1 else optimizer
