@@ -94,10 +94,13 @@ def _rng(module: Module, step: Func) -> Value:
         if value.name == RNG:
             return value
     rng = add_state(module, step, Slot(RNG, RNG_TYPE))
-    ret = step.block.terminator
-    b = Builder(step.block, before=ret)
-    updated = b.add(NextStep(rng, name=f"{RNG}.new"))
-    step.attrs["updates"] = (*step.attrs["updates"], len(ret.operands))
-    b.insert(Return(*ret.operands, updated))
-    ret.erase()
+    _add_update(step, Builder(step.block, before=step.block.terminator).add(NextStep(rng, name=f"{RNG}.new")))
     return rng
+
+
+def _add_update(func: Func, value: Value) -> None:
+    """Let `func` give `value` as the new value of its last parameter."""
+    ret = func.block.terminator
+    func.attrs["updates"] = (*func.attrs["updates"], len(ret.operands))
+    Builder(func.block, before=ret).insert(Return(*ret.operands, value))
+    ret.erase()
