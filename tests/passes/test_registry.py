@@ -38,7 +38,7 @@ def test_unknown_pass() -> None:
 def test_unknown_pass_like_no_other() -> None:
     with pytest.raises(UnknownPassError) as caught:
         find_pass("xyzzy")
-    assert caught.value.help.startswith("the passes are: replace-classifier, select-params")
+    assert caught.value.help.startswith("the passes are: add-preprocessing, replace-classifier, select-params")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
