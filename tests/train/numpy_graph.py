@@ -40,7 +40,10 @@ def _resize(op: Op, x: Array) -> Array:
 
 def _conv(op: Op, x: Array, w: Array, c: Array | None = None) -> Array:
     function, axis = (windows.depthwise, 2) if op.opname == "nn.depthwise_conv2d" else (windows.conv, 0)
-    return function(x, w, np.zeros(w.shape[axis]) if c is None else c, **op.attrs)
+    attrs = dict(op.attrs)
+    first = attrs.pop("first_channel", -1)
+    x = x if first < 0 else x[..., first : first + w.shape[-1]]
+    return function(x, w, np.zeros(w.shape[axis]) if c is None else c, **attrs)
 
 
 OPS: dict[str, Callable[..., Array]] = {
