@@ -122,9 +122,11 @@ def _load(script: Path) -> ModuleType:
     module = ModuleType(script.stem)
     module.__file__ = str(script)
     try:
-        tree = _with_observed(ast.parse(script.read_bytes(), str(script)))
+        with _imports:  # CPython 3.11 mixes up the depths of syntax trees that threads make (gh-106905)
+            tree = _with_observed(ast.parse(script.read_bytes(), str(script)))
+            code = compile(tree, str(script), "exec")
         with _importable(script.parent / f"{script.stem}_kernels"):
-            exec(compile(tree, str(script), "exec"), module.__dict__)
+            exec(code, module.__dict__)
     except ProgramError:
         raise
     except Exception as error:  # whatever a damaged program raises
