@@ -78,7 +78,7 @@ class Steps:
     def _nothing(self, k: _Shape) -> list[object]:
         return []
 
-    _simplify = _collapse = _nothing
+    _simplify = _collapse = _chain = _nothing
 
     def _share(self, k: _Shape) -> list[object]:
         return [*self.shuffled(k.loops)[: self.number(0, 1)]]
