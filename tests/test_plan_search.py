@@ -135,7 +135,10 @@ def test_a_rate_that_diverges_is_refused(task: Task, lesson: Lesson) -> None:
         search(task, 4000, replace(lesson, lr=np.inf))
 
 
-def test_the_command_line(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(
+    task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the reproducer of the last line goes
     plan, out = tmp_path / "plan.toml", tmp_path / "out"
     assert main(["train-plan", str(task.model), "--max-ram", "1K", "-o", str(plan)]) == 0
     assert "of 1,024 bytes" in capsys.readouterr().err
