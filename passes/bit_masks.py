@@ -9,7 +9,7 @@ from tinyir.ir.builder import Builder
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.grad import Inside, Mask, Masked, mask_words
 from tinyir.ir.rewrite import drop_dead_ops, replace_op
-from tinyir.ir.training import STEP
+from tinyir.ir.training import STEP, forward_ops
 from tinyir.ir.types import DType
 from tinyir.passes.registry import Pass
 
@@ -34,8 +34,7 @@ class BitMasks(Pass):
         func = module.funcs.get(STEP)
         if func is None:
             return {}
-        loss = func.outputs[0].defining_op
-        ahead = set(func.ops[: 1 + func.ops.index(loss)]) if loss is not None else set()
+        ahead = forward_ops(func)
         made = [_keep_bits(func, value, ahead) for op in func.ops if op in ahead for value in op.results]
         drop_dead_ops(func)
         return {"masks": sum(saved > 0 for saved in made), "bytes less": sum(made)}
@@ -45,7 +44,7 @@ def _keep_bits(func: Func, value: Value, ahead: set[Op]) -> int:
     """Let gradients read a mask of `value`. Returns how many bytes less are kept."""
     late = [op for op in value.users if op not in ahead]
     less = value.type.bytes - 4 * mask_words(value.type) if value.type.shape else 0
-    if not late or value.type.elem != DType.I8 or less <= 0 or not all(_asks(op, value) for op in late):
+    if not late or less <= 0 or not all(asks_for_bits(op, value) for op in late):
         return 0
     first, *others = (op for op in late if isinstance(op, Inside))
     if any((op.lo, op.hi) != (first.lo, first.hi) for op in others):
@@ -60,9 +59,9 @@ def _keep_bits(func: Func, value: Value, ahead: set[Op]) -> int:
     return less
 
 
-def _asks(op: Op, value: Value) -> bool:
-    """Whether `op` only asks where `value`, of the shape of the gradient, was limited by whole numbers."""
-    if not isinstance(op, Inside) or op.y is not value or op.g is value:
+def asks_for_bits(op: Op, value: Value) -> bool:
+    """Whether `op` only asks where `value`, int8 and of the shape of the gradient, was limited by whole numbers."""
+    if not isinstance(op, Inside) or op.y is not value or op.g is value or value.type.elem != DType.I8:
         return False
     whole = op.lo.is_integer() and op.hi.is_integer()
     return whole and op.g.type.shape == value.type.shape and op.g.type.layout == value.type.layout

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,20 +20,18 @@ from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.random import RNG_TYPE
 from tinyir.ir.ops.tensor import Broadcast, Typed
 from tinyir.ir.ops.train import OneHot
-from tinyir.ir.ops.train_int import Rounding
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
 from tinyir.ir.types import DType, TensorType
 from tinyir.passes.int_updates import IntUpdates
-from tinyir.passes.losses import LossName, add_loss
-from tinyir.passes.optimizers import Hyper, Optimizer, OptimizerName, Slot, make_optimizer
+from tinyir.passes.losses import add_loss
+from tinyir.passes.optimizers import Optimizer, Slot, make_optimizer
 from tinyir.passes.registry import Pass
-
-TargetName = Literal["label", "tensor"]
+from tinyir.passes.step_options import StepOptions, TargetName
 
 
 @dataclass(frozen=True)
-class BuildBackward(Pass):
+class BuildBackward(StepOptions, Pass):
     """Add @train_step: the graph of @main, a loss, the gradients of the parameters, and their new values.
 
         func @main(%x, %w) {state = [1]}  ->  func @train_step(%x, %target, %lr, %w) {state = [3], updates = [1], ...} {
@@ -53,26 +51,13 @@ class BuildBackward(Pass):
     """
 
     name: ClassVar[str] = "build-backward"
-    loss: LossName = "softmax-cross-entropy"
-    target: TargetName = "label"
-    optimizer: OptimizerName = "sgd"
-    momentum: float = Hyper.momentum
-    nesterov: bool = Hyper.nesterov
-    weight_decay: float = Hyper.weight_decay
-    beta1: float = Hyper.beta1
-    beta2: float = Hyper.beta2
-    epsilon: float = Hyper.epsilon
-    accumulate: int = Hyper.accumulate
-    rounding: Rounding = "stochastic"
-    qas: bool = True
 
     def run(self, module: Module) -> dict[str, int]:
         main = module.main
         if not state_args(main):
             raise IRError(f"@{main.name} has no parameters to train", help="run `select-params` first")
-        hyper = Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)})
         integers = IntUpdates(self.rounding, self.qas)
-        optimizer = make_optimizer(self.optimizer, hyper, integers)
+        optimizer = make_optimizer(self.optimizer, self.hyper, integers)
         func = _with_rate(clone_func(main), self.target)
         ret = func.block.terminator
         params = state_args(func)

@@ -15,7 +15,8 @@ from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.random import NextStep, Random
 from tinyir.ir.ops.tensor import Typed
 from tinyir.ir.ops.train import Sgd
-from tinyir.ir.ops.train_int import LIMITS, Rounding, SgdInt
+from tinyir.ir.ops.train_int import LIMITS, SgdInt
+from tinyir.ir.training import Rounding
 from tinyir.ir.types import DType
 
 

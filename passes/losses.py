@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 
@@ -14,8 +13,7 @@ from tinyir.ir.ops.int_window import IntSoftmax
 from tinyir.ir.ops.nn_activation import Logistic, Softplus
 from tinyir.ir.ops.nn_elementwise import Mul, Sub
 from tinyir.ir.ops.nn_window import LogSoftmax, Mean, Softmax, Sum
-
-LossName = Literal["softmax-cross-entropy", "mean-squared-error", "binary-cross-entropy"]
+from tinyir.passes.step_options import LossName
 
 
 def add_loss(name: LossName, b: Builder, output: Value, target: Value) -> Value:

@@ -14,6 +14,7 @@ from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const, LoopCall, Return
 from tinyir.ir.ops.tensor import Slice
 from tinyir.ir.rewrite import drop_dead_ops, replace_op
+from tinyir.ir.views import view_root
 from tinyir.loops.lower import lower
 from tinyir.passes.registry import Pass
 
@@ -73,15 +74,6 @@ def _kernel_name(module: Module, op: Op) -> str:
     while name in module.kernels:
         name, number = f"{base}_{number}", number + 1
     return name
-
-
-def view_root(value: Value) -> Value:
-    """The value whose bytes `value` is a view of."""
-    op = value.defining_op
-    while op is not None and op.has(Trait.VIEW):
-        value = op.operands[0]
-        op = value.defining_op
-    return value
 
 
 def _give_outputs_places(func: Func) -> int:

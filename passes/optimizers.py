@@ -7,50 +7,18 @@ value is read then, so that every new value can be computed in place of the old 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from tinyir.diagnostics import IRError, UsageError
+from tinyir.diagnostics import IRError
 from tinyir.ir.core import Value
 from tinyir.ir.gradients import Backward
 from tinyir.ir.ops.nn_elementwise import Add, Div, Mul, Sqrt, Sub
 from tinyir.ir.ops.train import NextTurn, Turn
 from tinyir.ir.types import DType, TensorType
 from tinyir.passes.int_updates import IntUpdates
-
-OptimizerName = Literal["sgd", "adam"]
-
-
-@dataclass(frozen=True)
-class Hyper:
-    """The numbers of an optimiser, named as PyTorch names them; `accumulate` gradients are averaged for one update."""
-
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    accumulate: int = 1
-
-    def check(self, name: OptimizerName) -> None:
-        """Raise UsageError for numbers that no optimiser, or not that one, can work with."""
-        shares = {"momentum": self.momentum, "beta1": self.beta1, "beta2": self.beta2}
-        for option, value in shares.items():
-            if not 0 <= value < 1:
-                raise UsageError(f"{option} is {value}, not in 0..1", help="0.9 is usual")
-        for option, value in {"weight_decay": self.weight_decay, "epsilon": self.epsilon}.items():
-            if not (math.isfinite(value) and value >= 0):
-                raise UsageError(f"{option} is {value}, not a number from 0 on")
-        if not 1 <= self.accumulate < 2**24:
-            raise UsageError(f"accumulate is {self.accumulate}: gradients of 1 example or more make an update")
-        if name == "adam" and (self.momentum or self.nesterov):
-            raise UsageError("adam has no momentum", help="beta1 says how long it remembers gradients")
-        if self.nesterov and not self.momentum:
-            raise UsageError("nesterov needs a momentum", help="0.9 is usual")
+from tinyir.passes.step_options import Hyper, OptimizerName
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import ClassVar
 from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.ops.func import LoopCall
 from tinyir.ir.training import arena_args, entries, zip_updates
+from tinyir.ir.views import view_root
 from tinyir.loops.ir import Kernel
 from tinyir.loops.overlap import clearance
 from tinyir.passes.arena import Buffer, Overlap, Plan, plan, validate
 from tinyir.passes.arena_picture import picture
-from tinyir.passes.lower_to_loops import view_root
 from tinyir.passes.registry import Pass
 
 ARENA_ALIGN = 8

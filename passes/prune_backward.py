@@ -8,11 +8,11 @@ from typing import ClassVar
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const
-from tinyir.ir.ops.grad import Inside, mask_words
+from tinyir.ir.ops.grad import mask_words
 from tinyir.ir.rewrite import drop_dead_ops
-from tinyir.ir.training import STEP, Signature
-from tinyir.ir.types import DType
-from tinyir.passes.lower_to_loops import view_root
+from tinyir.ir.training import STEP, Signature, forward_ops
+from tinyir.ir.views import view_root
+from tinyir.passes.bit_masks import asks_for_bits
 from tinyir.passes.registry import Pass
 
 
@@ -49,7 +49,7 @@ class PruneBackward(Pass):
 def saved_values(func: Func) -> list[Value]:
     """The tensors that live from the forward pass of @train_step to its gradients: inputs, and what is computed up to
     the loss, with a reader behind it. Parameters, constants and numbers passed by value are not among them."""
-    ahead = _ahead(func)
+    ahead = forward_ops(func)
     apart = {func.args[i] for i in (*Signature.of(func).state, *Signature.of(func).by_value)}
     values = [*func.args, *(v for op in func.ops if op in ahead and not isinstance(op, Const) for v in op.results)]
     roots = [view_root(v) for v in values if any(op not in ahead for op in _readers(v))]
@@ -66,12 +66,6 @@ def _is_const(value: Value) -> bool:
     return isinstance(value.defining_op, Const)
 
 
-def _ahead(func: Func) -> set[Op]:
-    """The ops up to the one that computes the loss."""
-    last = func.outputs[0].defining_op
-    return set(func.ops[: 1 + func.ops.index(last)]) if last is not None else set()
-
-
 def _readers(value: Value) -> list[Op]:
     """The ops that read the value; for a view of it, the readers of the view."""
     found: list[Op] = []
@@ -82,8 +76,8 @@ def _readers(value: Value) -> list[Op]:
 
 def _narrow(func: Func, value: Value) -> int:
     """Compute what the gradients want of `value` ahead of the loss, if that is less. Returns how many ops moved."""
-    ahead = _ahead(func)
-    masking = [op for op in _readers(value) if op not in ahead and _asks_for_bits(op, value)]
+    ahead = forward_ops(func)
+    masking = [op for op in _readers(value) if op not in ahead and asks_for_bits(op, value)]
     late = [op for op in _readers(value) if op not in ahead and op not in masking]
     forward = {*func.args, *(v for op in ahead for v in op.results)}
     alone = all(v in forward or _is_const(v) for op in late for v in op.operands)
@@ -94,11 +88,6 @@ def _narrow(func: Func, value: Value) -> int:
     for op in late:
         _move_up(func, op, [reader for v in op.operands for reader in _readers(v) if reader in ahead])
     return len(late)
-
-
-def _asks_for_bits(op: Op, value: Value) -> bool:
-    """Whether `bit-masks` lets the op do with a bit of each element of `value`."""
-    return isinstance(op, Inside) and op.y is value and op.g is not value and value.type.elem == DType.I8
 
 
 def _move_up(func: Func, op: Op, behind: list[Op]) -> None:

@@ -71,12 +71,7 @@ class HostProgram:
     def build(folder: Path | str, compiler: HostCompiler | None = None, opt: str = "-O2") -> HostProgram:
         """Compile the program in `folder`. Raises ToolError with what the compiler said, or ProgramError."""
         info = ProgramInfo.load(folder).without_training()
-        compiler = compiler or HostCompiler.detect()
-        with tempfile.TemporaryDirectory(prefix="tinyir-", ignore_cleanup_errors=True) as scratch:
-            sources = [*info.source_paths, HERE / "host_hook.c"]
-            options = CompileOptions(opt, (info.folder,))
-            path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
-            return HostProgram(info, ctypes.CDLL(str(path)))
+        return HostProgram(info, load_library(info, compiler, opt))
 
     def run(
         self,
@@ -133,6 +128,16 @@ class HostProgram:
             if damage:
                 during = "" if op is None else f", in {self.info.op_at(op)}"
                 raise GuardError(f"something was written {damage}{during}", op)
+
+
+def load_library(info: ProgramInfo, compiler: HostCompiler | None, opt: str) -> ctypes.CDLL:
+    """Compile a program for this process, with a hook behind each op. Raises ToolError with what the compiler said."""
+    compiler = compiler or HostCompiler.detect()
+    with tempfile.TemporaryDirectory(prefix="tinyir-", ignore_cleanup_errors=True) as scratch:
+        sources = [*info.source_paths, HERE / "host_hook.c"]
+        options = CompileOptions(opt, (info.folder,))
+        path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
+        return ctypes.CDLL(str(path))
 
 
 @contextlib.contextmanager

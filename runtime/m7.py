@@ -45,10 +45,7 @@ class M7Program:
         """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
         info = ProgramInfo.load(folder).without_training()
         target = get_target(target) if isinstance(target, str) else target
-        compiler = compiler or CrossCompiler.detect()
-        with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
-            path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
-            return M7Program(info, target, Elf.read(path), use_native=use_native)
+        return M7Program(info, target, link_image(info, target, compiler, opt, stack_bytes), use_native=use_native)
 
     def run(
         self,
@@ -164,6 +161,13 @@ class M7Program:
         if observe and status == 0 and self.kernels:
             observe(len(self.kernels) - 1, arena())
         return status
+
+
+def link_image(info: ProgramInfo, target: Target, compiler: CrossCompiler | None, opt: str, stack_bytes: int) -> Elf:
+    """An image of a program for the emulator. Raises what `build_image` raises."""
+    compiler = compiler or CrossCompiler.detect()
+    with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
+        return Elf.read(build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes))
 
 
 def _kernel_span(elf: Elf, function: str, op: str) -> Span:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +23,12 @@ from tinyir.checkpoint import CheckpointError, checkpoint_bytes, identity, pack,
 from tinyir.diagnostics import ToolError, UsageError
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Buffer, Emulator
-from tinyir.runtime.host import Guarded, after_op
-from tinyir.runtime.image import DEFAULT_STACK_BYTES, build_image
+from tinyir.runtime.host import Guarded, after_op, load_library
+from tinyir.runtime.image import DEFAULT_STACK_BYTES
+from tinyir.runtime.m7 import link_image
 from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
 from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
-from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler, HostCompiler
+from tinyir.runtime.toolchain import CrossCompiler, HostCompiler
 from tinyir.runtime.trace import Checks, Kernel, Trace
 from tinyir.target import Target, get_target
 
@@ -236,12 +236,7 @@ class HostTrainer(_CTrainer):
     def build(folder: Path | str, compiler: HostCompiler | None = None, opt: str = "-O2") -> HostTrainer:
         """Compile the program in `folder`. Raises ToolError with what the compiler said, or ProgramError."""
         info = ProgramInfo.load(folder)
-        compiler = compiler or HostCompiler.detect()
-        with tempfile.TemporaryDirectory(prefix="tinyir-", ignore_cleanup_errors=True) as scratch:
-            sources = [*info.source_paths, HERE / "host_hook.c"]
-            options = CompileOptions(opt, (info.folder,))
-            path = compiler.shared_library(sources, Path(scratch) / "program.so", options, HERE / "host_hook.h")
-            return HostTrainer(info, ctypes.CDLL(str(path)))
+        return HostTrainer(info, load_library(info, compiler, opt))
 
     def step(self, x: Array, target: int | Array, lr: float, *, observe: Observer | None = None) -> StepResult:
         """As of `Trainer`; `observe` sees the arena after each op."""
@@ -318,10 +313,7 @@ class M7Trainer(_CTrainer):
         """Compile and link the program in `folder`. Raises what `ProgramInfo.load` and `build_image` raise."""
         info = ProgramInfo.load(folder)
         target = get_target(target) if isinstance(target, str) else target
-        compiler = compiler or CrossCompiler.detect()
-        with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
-            path = build_image(info, target, compiler, Path(scratch), opt=opt, stack_bytes=stack_bytes)
-            return M7Trainer(info, target, Elf.read(path), checks)
+        return M7Trainer(info, target, link_image(info, target, compiler, opt, stack_bytes), checks)
 
     def step(
         self, x: Array, target: int | Array, lr: float, *, count: bool = False, observe: Observer | None = None

@@ -14,24 +14,23 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tinyir.backends.base import Files
 from tinyir.diagnostics import LimitError, ToolError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.ir.ops.train_int import Rounding
 from tinyir.loops.recipes.policy import Level
-from tinyir.passes.add_preprocessing import AddPreprocessing
-from tinyir.passes.augment import Augment
-from tinyir.passes.build_backward import TargetName
-from tinyir.passes.losses import LossName
 from tinyir.passes.manager import PassManager, parse_pipeline
-from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.options import value_text
 from tinyir.passes.pipeline_text import pass_text
 from tinyir.passes.registry import Pass
+from tinyir.passes.step_options import StepOptions
 from tinyir.target import CompilerKind, Target, get_target
+
+if TYPE_CHECKING:
+    from tinyir.passes.add_preprocessing import AddPreprocessing
+    from tinyir.passes.augment import Augment
 
 BackendName = Literal["c", "numpy"]
 
@@ -43,26 +42,17 @@ SELECT_PASSES = "select-params{{plan={plan}}},stamp-params"
 BACKWARD_PASSES = "build-backward{{{options}}},canonicalize,prune-backward,bit-masks"
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a program trains: the loss, what it compares the output with (a class number or a tensor), the optimiser and
-    its numbers (`passes/optimizers.py`); for parameters that are integers the rounding of their updates, and whether
-    steps are scaled as if they were real (quantisation-aware scaling, `passes/int_updates.py`); and the file that says
-    which parameters are trained (`tinyir/train_plan.py`; by default all). With `classes` the model gets a new float
-    classifier, its weights drawn by `classifier_seed`."""
+def _path_text(path: Path | None) -> str:
+    """A path as the option of a pass."""
+    return "none" if path is None else json.dumps(str(path))
 
-    loss: LossName = "softmax-cross-entropy"
-    target: TargetName = "label"
-    optimizer: OptimizerName = "sgd"
-    momentum: float = Hyper.momentum
-    nesterov: bool = Hyper.nesterov
-    weight_decay: float = Hyper.weight_decay
-    beta1: float = Hyper.beta1
-    beta2: float = Hyper.beta2
-    epsilon: float = Hyper.epsilon
-    accumulate: int = Hyper.accumulate
-    rounding: Rounding = "stochastic"
-    qas: bool = True
+
+@dataclass(frozen=True)
+class Training(StepOptions):
+    """How a program trains: the options of its step, and the file that says which parameters are trained
+    (`tinyir/train_plan.py`; by default all). With `classes` the model gets a new float classifier, its weights drawn by
+    `classifier_seed`."""
+
     plan: Path | None = None
     classes: int | None = None
     classifier_seed: int = 0
@@ -75,14 +65,12 @@ class Training:
 
     def selection(self) -> list[str]:
         """The passes that make the model one that can be trained, as text."""
-        plan = "none" if self.plan is None else json.dumps(str(self.plan))
-        return [*self.new_classifier(), SELECT_PASSES.format(plan=plan)]
+        return [*self.new_classifier(), SELECT_PASSES.format(plan=_path_text(self.plan))]
 
     def backward(self) -> str:
         """The passes that make a step of it, as text. Raises UsageError for numbers that the optimiser refuses."""
-        Hyper(**{f.name: getattr(self, f.name) for f in fields(Hyper)}).check(self.optimizer)
-        ahead = ("plan", "classes", "classifier_seed")
-        options = ",".join(f"{name}={value_text(value)}" for name, value in vars(self).items() if name not in ahead)
+        self.hyper.check(self.optimizer)
+        options = ",".join(f"{f.name}={value_text(getattr(self, f.name))}" for f in fields(StepOptions))
         return BACKWARD_PASSES.format(options=options)
 
 
@@ -117,9 +105,8 @@ class Options:
 
     def pipeline(self) -> list[Pass]:
         """The passes to run. Raises UsageError for a pipeline that cannot be read."""
-        files = [self.schedule, self.save_schedule]
         if self.passes is not None:
-            if any(files):
+            if self.schedule or self.save_schedule:
                 raise UsageError(
                     "a pipeline of your own leaves no place for files of schedules",
                     help="write schedule-loops{file=..., save=...} in it",
@@ -133,8 +120,7 @@ class Options:
         if self.augment is not None:
             parts += [pass_text(self.augment), "canonicalize"]
         if self.backend == "c":
-            words = ["none" if file is None else json.dumps(str(file)) for file in files]
-            chosen = f"level={self.level},file={words[0]},save={words[1]}"
+            chosen = f"level={self.level},file={_path_text(self.schedule)},save={_path_text(self.save_schedule)}"
             parts.append(LOOP_PASSES.format(schedule=chosen, order="reorder-updates," if self.train else ""))
         return parse_pipeline(",".join(parts))
 

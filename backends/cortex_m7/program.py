@@ -16,6 +16,7 @@ from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const, LoopCall
 from tinyir.ir.training import RATE, STEP, Signature, arena_args, entries, state_args, updated_outputs
 from tinyir.ir.types import TensorType
+from tinyir.ir.views import view_root
 from tinyir.loops.ir import Kernel
 
 PARAM_NAMES = ("params", "params_save", "params_load", "params_seed", "identity")
@@ -87,7 +88,7 @@ class Entry:
             Port(
                 _port_name(value, i),
                 value.type,
-                self.offsets[_root(value)],
+                self.offsets[view_root(value)],
                 f"output{i}" if i or func.name != STEP else "loss",
             )
             for i, value in enumerate(func.outputs)
@@ -116,10 +117,10 @@ class Entry:
         places |= {func.args[i]: f"&{v.parameter}" for i, v in zip(signature.by_value, self.values, strict=True)}
         updates = updated_outputs(func)
         results = [value for value in func.outputs if value not in updates]
-        places |= {_root(v): port.parameter for v, port in zip(results, self.outputs, strict=True)}
+        places |= {view_root(v): port.parameter for v, port in zip(results, self.outputs, strict=True)}
         fields = [f"p->{param.field}" for param in self.program.params]
         places |= dict(zip(state_args(func), fields, strict=False))
-        return places | {_root(v): field for v, field in zip(updates, fields, strict=False)}
+        return places | {view_root(v): field for v, field in zip(updates, fields, strict=False)}
 
 
 class Program:
@@ -232,7 +233,7 @@ class Program:
     def _read(self, entry: Entry, value: Value) -> str:
         if isinstance(value.defining_op, Const):
             return self.constant(value).symbol
-        return _place(entry, _root(value))
+        return _place(entry, view_root(value))
 
     def _overlapping(self, entry: Entry, call: LoopCall) -> set[str]:
         """The parameters of a call whose memory shares bytes with another's: the compiler must not assume otherwise."""
@@ -240,7 +241,7 @@ class Program:
         operands, results = iter(call.operands), iter(call.results)
         for p in self.kernel(call).params:
             if p.role in ("in", "const"):
-                root = _root(next(operands))
+                root = view_root(next(operands))
                 if not isinstance(root.defining_op, Const):
                     spans[p.name] = _span(entry, root)
             elif p.role == "out":
@@ -322,17 +323,8 @@ def _offsets(func: Func) -> dict[Value, int]:
     return offsets
 
 
-def _root(value: Value) -> Value:
-    """The tensor whose bytes `value` is a view of."""
-    op = value.defining_op
-    while op is not None and op.has(Trait.VIEW):
-        value = op.operands[0]
-        op = value.defining_op
-    return value
-
-
 def _port_name(value: Value, index: int) -> str:
-    root = _root(value)
+    root = view_root(value)
     return value.name or root.name or f"output{index}"
 
 

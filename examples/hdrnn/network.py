@@ -14,7 +14,7 @@ from tinyir.ir.core import Module
 from tinyir.ir.ops.nn_activation import Logistic
 from tinyir.ir.ops.nn_contraction import Dense
 from tinyir.ir.types import DType, TensorType
-from tinyir.passes.losses import LossName
+from tinyir.passes.step_options import LossName
 
 Floats = npt.NDArray[np.float32]
 Loss = Literal["quadratic", "cross-entropy"]

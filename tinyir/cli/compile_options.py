@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from tinyir.diagnostics import UsageError
-from tinyir.ir.ops.train_int import Rounding
+from tinyir.ir.training import Rounding
 from tinyir.loops.recipes.policy import LEVELS
-from tinyir.passes.add_preprocessing import AddPreprocessing
-from tinyir.passes.augment import Augment
-from tinyir.passes.build_backward import TargetName
-from tinyir.passes.losses import LossName
-from tinyir.passes.optimizers import Hyper, OptimizerName
 from tinyir.passes.pipeline_text import parse_pipeline
 from tinyir.passes.registry import Pass
+from tinyir.passes.step_options import Hyper, LossName, OptimizerName, TargetName
 from tinyir.pipeline import Options, Training
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
@@ -42,7 +38,7 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--camera",
-        type=pass_with(AddPreprocessing),
+        type=pass_with("add-preprocessing"),
         metavar="OPTIONS",
         help="take frames of a camera: format=rgb565,size=[120,160],... (`tinyir passes add-preprocessing`)",
     )
@@ -82,7 +78,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--no-qas", action="store_true", help="steps of int8 weights without quantisation-aware scaling")
     group.add_argument(
         "--augment",
-        type=pass_with(Augment),
+        type=pass_with("augment"),
         metavar="OPTIONS",
         help="change the images of each step: rotation=10,flip=true,... (`tinyir passes augment`)",
     )
@@ -112,12 +108,12 @@ def options_from(args: argparse.Namespace, **more: Any) -> Options:
     return Options(**chosen, augment=getattr(args, "augment", None), **more)
 
 
-def pass_with(cls: type[Pass]) -> Callable[[str], Pass]:
-    """Reads the options of a pass: `size=[120,160],resize=nearest`."""
+def pass_with(name: str) -> Callable[[str], Pass]:
+    """Reads the options of the pass `name`: `size=[120,160],resize=nearest`."""
 
     def read(text: str) -> Pass:
         try:
-            return parse_pipeline(f"{cls.name}{{{text}}}", "the option")[0]
+            return parse_pipeline(f"{name}{{{text}}}", "the option")[0]
         except UsageError as error:
             raise argparse.ArgumentTypeError(error.message) from None
 

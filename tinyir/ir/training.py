@@ -15,8 +15,12 @@ functional: a parameter's old and new value are two values. Memory planning puts
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from tinyir.ir.core import Func, Module, Value
+from tinyir.ir.core import Func, Module, Op, Value
+
+Rounding = Literal["stochastic", "nearest", "truncate"]
+"""How a step becomes whole numbers, where parameters are integers."""
 
 STEP, INIT = "train_step", "params_init"
 TARGET, RATE = 1, 2
@@ -58,6 +62,12 @@ def zip_updates(func: Func) -> list[tuple[Value | None, Value]]:
     new = updated_outputs(func)
     old: list[Value | None] = [*state_args(func)] or [None] * len(new)
     return list(zip(old, new, strict=True)) if new else []
+
+
+def forward_ops(func: Func) -> set[Op]:
+    """The ops of @train_step up to the one that computes the loss."""
+    last = func.outputs[0].defining_op
+    return set(func.ops[: 1 + func.ops.index(last)]) if last is not None else set()
 
 
 def entries(module: Module) -> list[Func]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
 from tinyir.ir.ops.int_elementwise import elementwise_result
+from tinyir.ir.training import Rounding
 from tinyir.ir.types import DType, TensorType
 
-Rounding = Literal["stochastic", "nearest", "truncate"]
-ROUNDINGS: tuple[Rounding, ...] = ("stochastic", "nearest", "truncate")
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 
 LIMITS = {DType.I8: (-127, 127), DType.I32: (-(2**30), 2**30)}
 """What parameters are limited to. Weights are symmetric, as TFLite has them; biases leave an accumulator room for the
