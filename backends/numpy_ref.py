@@ -21,7 +21,8 @@ import numpy as np
 from tinyir import __version__
 from tinyir.backends.base import Files
 from tinyir.backends.numpy_names import module_name
-from tinyir.backends.numpy_source import Array, Shared, Statements, program_text
+from tinyir.backends.numpy_source import program_text
+from tinyir.backends.numpy_statements import Array, Shared, Statements
 from tinyir.ir import semantics
 from tinyir.ir.core import Module, Value
 from tinyir.ir.training import entries

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyir.backends.cortex_m7.names import unique
-from tinyir.backends.numpy_source import Shared, Statements
+from tinyir.backends.numpy_statements import Shared, Statements
 from tinyir.diagnostics import UsageError
 from tinyir.ir.clone import clone_module
 from tinyir.ir.core import Func, Module, Value

@@ -21,14 +21,13 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
 from tinyir.diagnostics import IRError, Loc, Source, TextPos, did_you_mean
-from tinyir.frontends.text_kernel import KernelReader
+from tinyir.frontends.text_kernel import KernelReader, Node
 from tinyir.ir.core import Block, Func, Module, Op, Symbol, Value
 from tinyir.ir.opdef import op_class
 from tinyir.ir.types import DType, ElemType, QType, TensorType
 from tinyir.ir.verifier import verify_module
 
 Array = npt.NDArray[Any]
-Node = Tree[Token]
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lark import Token, Tree
 
@@ -36,8 +36,8 @@ from tinyir.loops.ir import (
     Var,
 )
 
-if TYPE_CHECKING:
-    from tinyir.frontends.text import Node
+Node = Tree[Token]
+"""Part of a parse tree."""
 
 Places = dict[str, Ty]
 """Locals in scope by name."""
