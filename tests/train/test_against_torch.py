@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tinyir
 from tests.train.networks import dense_network
 from tinyir.ir.ops.nn_activation import Logistic
 from tinyir.pipeline import Training
 
-torch: Any = pytest.importorskip("torch")
 SIZES = (24, 8, 5)
 
 

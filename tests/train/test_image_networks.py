@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 import tinyir
 from tests.models import RealModel, needs_models
 from tests.train.networks import detector_network, digits_network
 from tests.train.test_backends_agree import state, trainers
+from tests.train.torch_graph import run
 from tinyir.ir.core import Module
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Training
@@ -41,9 +43,6 @@ def test_the_same_bits_everywhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_steps_are_those_of_pytorch(name: str) -> None:
-    torch = pytest.importorskip("torch")
-    from tests.train.torch_graph import run
-
     trainer = tinyir.compile(NETWORKS[name](), train=Training(), backend="numpy").trainer()
     module = NETWORKS[name]()
     PassManager(parse_pipeline("select-params")).run(module)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import tinyir
 from tests.train.networks import dense_network
@@ -44,7 +45,6 @@ def test_the_same_bits_everywhere(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("options", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_steps_are_those_of_pytorch(options: dict[str, Any]) -> None:
-    torch: Any = pytest.importorskip("torch")
     training = Training(**options)
     trainer = tinyir.compile(dense_network(SIZES, Tanh), train=training, backend="numpy").trainer()
     names = ["w0", "b0", "w1", "b1"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import tinyir
 from tests.train import numpy_graph
 from tests.train.random_gradients import as_module, gradient_case
+from tests.train.torch_graph import run
 from tinyir.ir.interp import evaluate
 
 
@@ -31,9 +33,6 @@ def test_gradients_are_those_of_differences(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_gradients_are_those_of_pytorch(seed: int) -> None:
     """In double precision there, so errors of rounding are ours."""
-    torch = pytest.importorskip("torch")
-    from tests.train.torch_graph import run
-
     case = gradient_case(seed)
     inputs = [torch.tensor(array.astype(np.float64), requires_grad=True) for array in case.inputs]
     outputs = run(case.forward, inputs)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytest
+import torch
 
 from tinyir.ir.core import Block, Func, Op, Value
 from tinyir.ir.semantics.movement import nearest_indices
 
-torch: Any = pytest.importorskip("torch")
 functional: Any = torch.nn.functional
 Array = npt.NDArray[Any]
 Tensor = Any
