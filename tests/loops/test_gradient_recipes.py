@@ -116,9 +116,10 @@ def test_depthwise_input_of_several_filters_stays_right() -> None:
     assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (2, 4), 3))
 
 
-def test_margins_of_float_weights_are_not_read() -> None:
-    """0 times infinity would not be 0."""
-    assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (3, 3), 3, elem=DType.F32))
+def test_depthwise_input_with_float_weights() -> None:
+    for stride in (1, 2):
+        steps = steps_of(input_gradient(DepthwiseInput, (6, 6), (3, 3), 3, stride, elem=DType.F32))
+        assert {"stage", "jam", "chain"} <= steps
 
 
 @pytest.mark.parametrize("elem", [DType.I8, DType.F32])

@@ -95,18 +95,18 @@ def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     for number, nest in enumerate(phases):
         names = {var.rstrip("0123456789"): var for var in nest}
         require({"h", "w", "c"} <= names.keys() and not {"n", "o"} & names.keys(), "a line, or several filters")
-        kernel = plane_input(kernel, names, str(number or ""))
+        kernel = plane_input(kernel, names, str(number or ""), "g")
     require(total_scratch(kernel) <= plane_limit(kernel, policy), "more than the scratch holds")
     return finish(kernel)
 
 
-def plane_input(kernel: Kernel, names: dict[str, str], end: str) -> Kernel:
-    """One phase: `names` are its loops, `end` is what new names end with."""
-    g, (h, w, c) = kernel.param("g"), (names[v] for v in "hwc")
+def plane_input(kernel: Kernel, names: dict[str, str], end: str, image: str) -> Kernel:
+    """One phase: `names` are its loops, `end` is what new names end with; `image` is the buffer that is copied."""
+    size, (h, w, c) = kernel.param(image).shape[1:3], (names[v] for v in "hwc")
     kernel = reorder(kernel, c, h, w)
     if has_guards(kernel.with_body((loops(kernel)[c],))):
-        kernel = simplify(stage(kernel, "g", c, f"gs{end}", "f32"))
-        kernel = copied_by_rows(kernel, f"gs{end}", (g.shape[1], g.shape[2]), c)
+        kernel = simplify(stage(kernel, image, c, f"{image}s{end}", "f32"))
+        kernel = copied_by_rows(kernel, f"{image}s{end}", (size[0], size[1]), c)
     taps = [names[v] for v in ("kw", "kh") if v in names]
     count = prod(loops(kernel)[v].extent for v in taps)
     for tap in taps if count <= MOST_TAPS else taps[:1]:
@@ -117,10 +117,10 @@ def plane_input(kernel: Kernel, names: dict[str, str], end: str) -> Kernel:
     return hoist(kernel, h) if count <= MOST_TAPS else tables_ahead(kernel, h)
 
 
-def plane_limit(kernel: Kernel, policy: Policy) -> int:
-    """Bytes of scratch for planes: those of the policy, or a third of g: its like is alive beside it before and after
-    this kernel."""
-    return max(policy.plane_bytes, kernel.param("g").bytes // 3)
+def plane_limit(kernel: Kernel, policy: Policy, large: str = "g") -> int:
+    """Bytes of scratch for planes: those of the policy, or a third of the buffer `large`: its like is alive beside it
+    before or after this kernel."""
+    return max(policy.plane_bytes, kernel.param(large).bytes // 3)
 
 
 def total_scratch(kernel: Kernel) -> int:
