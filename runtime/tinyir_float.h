@@ -165,6 +165,19 @@ static inline float tinyir_macf(float a, float b, float acc)
 #endif
 }
 
+/* The same, behind the sum `before` has got its last product: gcc, which does not know how long VMLA takes, would do one
+   sum after the other otherwise. */
+static inline float tinyir_macf_after(float a, float b, float acc, float before)
+{
+#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+    __asm__("vmla.f32 %0, %1, %2" : "+t"(acc) : "t"(a), "t"(b), "t"(before));
+    return acc;
+#else
+    (void)before;
+    return acc + a * b;
+#endif
+}
+
 /* 1 where the two are equal, else 0. */
 static inline float tinyir_equalf(int32_t a, int32_t b)
 {
@@ -174,10 +187,15 @@ static inline float tinyir_equalf(int32_t a, int32_t b)
 /* x without its fraction, saturated; 0 for NaN. */
 static inline int32_t tinyir_trunci(float x)
 {
+#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+    __asm__("vcvt.s32.f32 %0, %0" : "+t"(x));
+    return (int32_t)tinyir_float_bits(x);
+#else
     if (!(x > -2147483648.0f)) {
         return x != x ? 0 : INT32_MIN;
     }
     return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
+#endif
 }
 
 /* The largest integer not above x, saturated; 0 for NaN. */
@@ -196,7 +214,12 @@ static inline int32_t tinyir_truncated_sum(int32_t a, float x)
 /* a + b, limited to lo..hi. */
 static inline int32_t tinyir_saturated_sum(int32_t a, int32_t b, int32_t lo, int32_t hi)
 {
+#if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(__clang__)
+    int32_t sum;
+    __asm__("qadd %0, %1, %2" : "=r"(sum) : "r"(a), "r"(b));
+#else
     const int64_t sum = (int64_t)a + b;
+#endif
     return sum < lo ? lo : sum > hi ? hi : (int32_t)sum;
 }
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.loops.cases import Case, cases_of
-from tests.loops.kernels import refuses, same_results
+from tests.loops.kernels import becomes, refuses, same_results
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad import Inside
-from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput
+from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
 from tinyir.ir.ops.int_contraction import IntConv2D
 from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.train_int import SgdInt
@@ -47,14 +47,23 @@ def input_gradient(
     return case
 
 
-def weight_gradient(size: Pair, channels: Pair, kernel: int = 1, elem: DType = DType.I8) -> Case:
+def weight_gradient(
+    size: Pair,
+    channels: Pair,
+    kernel: int = 1,
+    elem: DType = DType.I8,
+    *,
+    stride: int = 1,
+    op: type[Op] = Conv2DWeight,
+) -> Case:
     """What a convolution hands back to its weights, with the update behind it."""
     rng = np.random.default_rng(sum(size) + sum(channels))
     b, (inputs, outputs), margin = FuncBuilder(), channels, (kernel - 1) // 2
-    g = b.arg(TensorType((1, *size, outputs), DType.F32, "NHWC"), "g")
+    windows = tuple((n + 2 * margin - kernel) // stride + 1 for n in size)
+    g = b.arg(TensorType((1, *windows, outputs), DType.F32, "NHWC"), "g")
     x = b.arg(TensorType((1, *size, inputs), elem, "NHWC"), "x")
-    window: dict[str, Any] = {"kernel": (kernel,) * 2, "stride": (1, 1), "pad": ((margin, margin),) * 2}
-    dw = b.add(Conv2DWeight(g, x, **window, dilation=(1, 1), zero_point=3 if elem is DType.I8 else 0))
+    window: dict[str, Any] = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "pad": ((margin, margin),) * 2}
+    dw = b.add(op(g, x, **window, dilation=(1, 1), zero_point=3 if elem is DType.I8 else 0))
     w = b.arg(dw.type.with_elem(DType.I8), "w")
     scale = b.const(rng.normal(size=outputs).astype(np.float32), layout="O")
     scaled = b.add(Mul(dw, scale, types=dw.type))
@@ -95,14 +104,22 @@ def test_depthwise_input(kernel: int) -> None:
         assert {"stage", "jam", "chain"} <= steps
 
 
-def test_depthwise_input_with_gaps_or_several_filters_stays_right() -> None:
-    assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (3, 3), 3, 2))
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 2), (5, 2), (7, 2), (3, 3), (2, 2), (4, 3)])
+def test_depthwise_input_with_a_stride(kernel: int, stride: int) -> None:
+    for size in ((6, 6), (7, 8), (9, 11)):
+        steps = steps_of(input_gradient(DepthwiseInput, size, (3, 3), kernel, stride))
+        assert {"jam", "chain"} <= steps
+        assert "stage" in steps or kernel < 5
+
+
+def test_depthwise_input_of_several_filters_stays_right() -> None:
     assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (2, 4), 3))
 
 
-def test_margins_of_float_weights_are_not_read() -> None:
-    """0 times infinity would not be 0."""
-    assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (3, 3), 3, elem=DType.F32))
+def test_depthwise_input_with_float_weights() -> None:
+    for stride in (1, 2):
+        steps = steps_of(input_gradient(DepthwiseInput, (6, 6), (3, 3), 3, stride, elem=DType.F32))
+        assert {"stage", "jam", "chain"} <= steps
 
 
 @pytest.mark.parametrize("elem", [DType.I8, DType.F32])
@@ -111,8 +128,31 @@ def test_weight_gradients(elem: DType) -> None:
         assert {"jam", "share", "chain"} <= steps_of(weight_gradient(size, channels, elem=elem))
 
 
-def test_weight_gradients_of_windows_with_margins_stay_right() -> None:
-    assert "jam" not in steps_of(weight_gradient((3, 4), (4, 2), 3))
+@pytest.mark.parametrize("elem", [DType.I8, DType.F32])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2)])
+def test_weight_gradients_of_windows_with_margins(kernel: int, stride: int, elem: DType) -> None:
+    for size, channels in (((6, 7), (4, 2)), ((5, 5), (1, 4)), ((4, 6), (3, 5))):
+        steps = steps_of(weight_gradient(size, channels, kernel, elem, stride=stride))
+        assert {"jam", "chain"} <= steps
+        assert ("stage" in steps) == (channels[0] > 1)
+
+
+def test_channels_that_scratch_does_not_hold_are_read_where_they_are() -> None:
+    assert "stage" not in steps_of(weight_gradient((20, 30), (4, 4)))
+
+
+@pytest.mark.parametrize("elem", [DType.I8, DType.F32])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 1), (7, 2)])
+def test_depthwise_weight_gradients(kernel: int, stride: int, elem: DType) -> None:
+    for size in ((6, 6), (7, 8), (9, 12)):
+        steps = steps_of(weight_gradient(size, (3, 3), kernel, elem, stride=stride, op=DepthwiseWeight))
+        assert {"stage", "jam", "chain"} <= steps
+
+
+def test_depthwise_weight_gradients_that_stay_right() -> None:
+    """Several filters of a channel, and a plane that is larger than the scratch."""
+    assert "stage" not in steps_of(weight_gradient((6, 6), (2, 4), 3, op=DepthwiseWeight))
+    assert "stage" not in steps_of(weight_gradient((40, 40), (1, 1), 3, op=DepthwiseWeight))
 
 
 def test_both_passes_read_one_array() -> None:
@@ -132,8 +172,34 @@ def test_both_passes_read_one_array() -> None:
 
 def test_chain_is_one_instruction_with_two_roundings() -> None:
     kernel = schedule(input_gradient(Conv2DInput, (2, 2), (4, 2)).kernel)
-    calls = [e for e in all_exprs(kernel.body) if isinstance(e, Call) and e.name == "macf"]
-    assert calls
+    calls = {e.name for e in all_exprs(kernel.body) if isinstance(e, Call)}
+    assert "macf_after" in calls
+
+
+def test_sums_side_by_side_take_turns() -> None:
+    becomes(
+        """kernel @k(in x: f32[4], out y: f32[2]) {
+          var a: f32 = f32(0.0)
+          var b: f32 = f32(0.0)
+          for i in 4 {
+            a = (a + (x[i] * x[i]))
+            b = (b + (x[i] * x[0]))
+          }
+          y[0] = a
+          y[1] = b
+        }""",
+        "chain()",
+        """kernel @k(in x: f32[4], out y: f32[2]) {
+          var a: f32 = f32(0.0)
+          var b: f32 = f32(0.0)
+          for i in 4 {
+            a = macf(x[i], x[i], a)
+            b = macf_after(x[i], x[0], b, a)
+          }
+          y[0] = a
+          y[1] = b
+        }""",
+    )
 
 
 def test_chain_refuses_integers() -> None:

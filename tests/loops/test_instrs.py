@@ -110,6 +110,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "maskedf": lambda g, word, bit: g if (word % 2**32) // 2 ** (bit % 32) % 2 else 0.0,
     "inside_bit": lambda y, lo, hi, bit: 0 if y <= lo or y >= hi else -(2**31) if bit == 31 else 2**bit,
     "macf": lambda a, b, acc: np.float32(np.float32(float(a) * float(b)) + np.float32(acc)),
+    "macf_after": lambda a, b, acc, _: np.float32(np.float32(float(a) * float(b)) + np.float32(acc)),
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,

@@ -47,11 +47,23 @@ class Layer:
     def const(self, shape: tuple[int, ...], dtype: type, layout: str = "", most: int = 127) -> Array:
         return self.rng.integers(-most - 1, most + 1, shape, dtype=dtype)
 
-    def finished(self, op: type[Op], x: TensorType, w: Array, w_layout: str, channels: int, **options: Any) -> Case:
+    def finished(
+        self,
+        op: type[Op],
+        x: TensorType,
+        w: Array,
+        w_layout: str,
+        channels: int,
+        *,
+        trained: bool = False,
+        **options: Any,
+    ) -> Case:
         images = bool(x.layout)
+        type = TensorType(w.shape, DType.I8, w_layout)
+        weights = self.b.arg(type, "w") if trained else self.b.const(w, layout=w_layout)
         layout = "C" if images else ""
         bias = self.b.const(self.const((channels,), np.int32, most=3000), layout=layout)
-        acc = self.b.add(op(self.b.arg(x, "x"), self.b.const(w, layout=w_layout), bias, **options))
+        acc = self.b.add(op(self.b.arg(x, "x"), weights, bias, **options))
         factors = [
             self.b.const(self.rng.integers(1 << 30, 1 << 31, channels, dtype=np.int64).astype(np.int32), layout=layout),
             self.b.const(self.rng.integers(-9, -5, channels).astype(np.int32), layout=layout),
@@ -73,7 +85,7 @@ def conv(
     layer = Layer(sum(size) + sum(channels), batch)
     w = layer.const((channels[1], *kernel, channels[0]), np.int8)
     x = TensorType((batch, *size, channels[0]), DType.I8, "NHWC")
-    options = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": -5}
+    options: dict[str, Any] = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": -5}
     return layer.finished(contraction.IntConv2D, x, w, "OHWI", channels[1], **options)
 
 
@@ -87,13 +99,16 @@ def depthwise(
     batch: int = 1,
     multiplier: int = 1,
     layout: str = "HWO",
+    trained: bool = False,
 ) -> Case:
     layer = Layer(sum(size) + channels, batch)
     sizes = {"H": kernel[0], "W": kernel[1], "O": channels * multiplier}
     w = layer.const(tuple(sizes[a] for a in layout), np.int8)
     x = TensorType((batch, *size, channels), DType.I8, "NHWC")
-    options = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": 7}
-    return layer.finished(contraction.IntDepthwiseConv2D, x, w, layout, channels * multiplier, **options)
+    options: dict[str, Any] = {"stride": stride, "pad": pad, "dilation": dilation, "pad_value": 7}
+    return layer.finished(
+        contraction.IntDepthwiseConv2D, x, w, layout, channels * multiplier, trained=trained, **options
+    )
 
 
 def dense(rows: int, inputs: int, outputs: int, dtype: type = np.int8) -> Case:
@@ -256,6 +271,15 @@ def test_depthwise(kernel: tuple[int, int]) -> None:
 def test_depthwise_with_a_multiplier(multiplier: int) -> None:
     for channels, pad, layout in product((1, 2, 3), (NO_PAD, ((1, 1), (1, 1))), ("HWO", "OHW")):
         steps_of(depthwise((4, 3), channels, (3, 3), pad=pad, multiplier=multiplier, layout=layout))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (5, 5), (3, 2)])
+def test_depthwise_with_weights_that_are_trained(kernel: tuple[int, int]) -> None:
+    """They are copied, channel by channel, as the pairs that constants are laid out in."""
+    for channels, stride, multiplier in product((2, 3, 8), ((1, 1), (2, 2)), (1, 2)):
+        pads: Pads = (((kernel[0] - 1) // 2,) * 2, (1, 1))
+        case = depthwise((6, 7), channels, kernel, stride, pads, multiplier=multiplier, trained=True)
+        assert {"stage", "pair_products"} <= steps_of(case)
 
 
 def test_one_channel_with_a_multiplier_is_a_convolution() -> None:

@@ -165,6 +165,7 @@ INSIDEF = _instr("insidef", (F32, F32, F32, F32), F32, lambda g, y, lo, hi: g if
 MASKEDF = _instr("maskedf", (F32, I32, I32), F32, lambda g, word, bit: g if word >> (bit & 31) & 1 else np.float32(0))
 INSIDE_BIT = _instr("inside_bit", (I32, I32, I32, I32), I32, lambda y, lo, hi, bit: wrap_i32((lo < y < hi) << bit))
 MACF = _instr("macf", (F32, F32, F32), F32, lambda a, b, acc: np.float32(acc + np.float32(a * b)))
+MACF_AFTER = _instr("macf_after", (F32, F32, F32, F32), F32, lambda a, b, acc, _: np.float32(acc + np.float32(a * b)))
 EQUALF = _instr("equalf", (I32, I32), F32, lambda a, b: np.float32(a == b))
 RANDOM = _instr("random", (I32, I32, I32, I32), I32, _random)
 UNITF = _instr("unitf", (I32,), F32, _unit)

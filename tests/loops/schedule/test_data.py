@@ -30,6 +30,33 @@ kernel @windows(in x: i8[8, 5, 3], out y: i32[3, 5]) {
 """
 
 
+def test_stage_of_integers_as_floats_stages_their_conversion() -> None:
+    becomes(
+        """
+        kernel @k(in x: i8[6], in g: f32[2, 3], out y: f32[2, 3]) {
+          for i in 2 {
+            for j in 3 {
+              y[i, j] = (g[i, j] * where [0 <= i + j + -1 < 6] f32((i32(x[i + j + -1]) - 3)) else f32(0.0))
+            }
+          }
+        }
+        """,
+        "stage(x, i, xs, f32)",
+        """
+        kernel @k(in x: i8[6], in g: f32[2, 3], out y: f32[2, 3], scratch xs: f32[3]) {
+          for i in 2 {
+            for xs_0 in 3 {
+              xs[xs_0] = where [0 <= i + xs_0 + -1 < 6] f32((i32(x[i + xs_0 + -1]) - 3)) else f32(0.0)
+            }
+            for j in 3 {
+              y[i, j] = (g[i, j] * xs[j])
+            }
+          }
+        }
+        """,
+    )
+
+
 def test_stage_takes_the_guards_along() -> None:
     becomes(
         WINDOWS,
@@ -143,7 +170,7 @@ COPY = "kernel @k(in x: {ty}[8], in z: {ty}[8], out y: {ty}[8]) {{ for i in 8 {{
         ("i16", "y[i] = x[i]", "i8", "not every i16 fits"),
         ("i8", "y[i] = x[i]", "u8", "not every i8 fits"),
         ("u8", "y[i] = x[i]", "i8", "not every u8 fits"),
-        ("i32", "y[i] = x[i]", "f32", "an i32 is none"),
+        ("i32", "y[i] = x[i]", "f32", "it is read in 0 ways"),
         ("f32", "y[i] = x[i]", "i32", "an f32 is none"),
         ("i8", "y[i] = x[i]", "i9", "an i8 is none"),
         ("i8", "y[i] = where [0 <= i + j < 7] x[i] else i8(0)", "i8", "the guard 0 <= i . j < 7 is no index of it"),

@@ -248,3 +248,49 @@ def test_packed_and_flattened_weights() -> None:
     same_results(before, wide)
     with pytest.raises(ScheduleError, match="it was packed and flattened"):
         apply(before, ("widen(w, i16)", "flatten(w, 0)", "pair_products(w)"))
+
+
+STAGED = """
+kernel @staged(in x: i16[12], in w: i8[2, 3], out y: i32[4], scratch ws: i16[3]) {{
+  for c in 2 {{
+    for k in 3 {{
+      {fill}
+    }}
+    for o in 2 {{
+      var s: i32 = 3
+      {products}
+      y[2*c + o] = s
+    }}
+  }}
+}}
+"""
+PRODUCTS = "\n      ".join(f"s = (s + (i32(x[2*o + {k}]) * i32(ws[{k}])))" for k in range(3))
+
+
+def test_weights_in_scratch_are_filled_as_pairs() -> None:
+    becomes(
+        STAGED.format(fill="ws[k] = i16(w[c, k])", products=PRODUCTS),
+        "pair_products(ws)",
+        """
+        kernel @staged(in x: i16[12], in w: i8[2, 3], out y: i32[4], scratch ws: i16[2, 2]) {
+          for c in 2 {
+            for k_pair in 2 {
+              for k_half in 2 {
+                ws[k_pair, k_half] = where [0 <= k_half + 2*k_pair < 3] i16(w[c, k_half + 2*k_pair]) else i16(0)
+              }
+            }
+            for o in 2 {
+              var s: i32 = 3
+              s = smlad(x[2*o] as i16x2, ws[0, 0] as i16x2, s)
+              s = smlabb(x[2*o + 2] as i16x2, ws[1, 0] as i16x2, s)
+              y[2*c + o] = s
+            }
+          }
+        }
+        """,
+    )
+
+
+@pytest.mark.parametrize("fill", ["ws[2 + -1*k] = i16(w[c, k])", "if 0 <= k < 2 { ws[k] = i16(w[c, k]) }"])
+def test_scratch_that_is_filled_otherwise(fill: str) -> None:
+    refuses(STAGED.format(fill=fill, products=PRODUCTS), "pair_products(ws)", "no loop over its taps fills it")

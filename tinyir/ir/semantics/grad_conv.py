@@ -54,8 +54,14 @@ def conv2d_input_gradient(g: Array, w: Array, *, size: Pair, stride: Pair, pad: 
 def depthwise_input_gradient(
     g: Array, w: Array, *, size: Pair, channels: int, stride: Pair, pad: Pads, dilation: Pair
 ) -> Array:
-    """What a depthwise convolution hands back to its input, added over kh, kw and the filters of a channel."""
-    image = Scattered((g.shape[0], *size, channels), (g.shape[1], g.shape[2]), stride, pad, dilation)
+    """What a depthwise convolution hands back to its input, added over kh, kw and the filters of a channel.
+
+    Around g there are zeros, which are multiplied too: a weight that is not finite makes a NaN of them.
+    """
+    beyond = [(k - 1) * d // s + 2 for k, d, s in zip(w.shape, dilation, stride, strict=False)]
+    g = np.pad(g, ((0, 0), *((n, n) for n in beyond), (0, 0)))
+    rows, columns = ((a + n * s, b + n * s) for (a, b), n, s in zip(pad, beyond, stride, strict=True))
+    image = Scattered((g.shape[0], *size, channels), (g.shape[1], g.shape[2]), stride, (rows, columns), dilation)
     weights = w.astype(np.float32)
     multiplier = w.shape[2] // channels
     for kh in range(w.shape[0]):

@@ -41,8 +41,8 @@ def _pixel_sum(low: Lowering, op: Conv2DInput | DepthwiseInput, finish: Finish, 
     loaded = low.load(op.w, ordered(w, {"H": at.kh, "W": at.kw, "I": at.channel, "O": filter}))
     weight = widened(loaded, F32)
     read = low.load(op.g, ordered(op.g.type, {"N": at.batch, "H": at.p, "W": at.q, "C": filter}))
-    if at.guards and w.elem is DType.I8:
-        # An int8 is finite, so that its product with 0 is one, and adds nothing: g can be copied with its margins.
+    if at.guards and (w.elem is DType.I8 or isinstance(op, DepthwiseInput)):
+        # A product with 0 adds nothing, unless the weight is infinite: g can be copied with its margins.
         term: Expr = Bin("*", Cond(at.guards, read, zero), weight)
     else:
         term = Bin("*", read, weight)

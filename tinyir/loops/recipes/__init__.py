@@ -14,7 +14,8 @@ from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.contraction import convolution, dense, pointwise
 from tinyir.loops.recipes.depthwise import depthwise
 from tinyir.loops.recipes.elementwise import flat_elementwise, window
-from tinyir.loops.recipes.gradient import depthwise_input, pointwise_input, weight_sums
+from tinyir.loops.recipes.floats import dense_gradient, float_convolution, float_dense, float_depthwise
+from tinyir.loops.recipes.gradient import depthwise_input, depthwise_weight, pointwise_input, weight_sums
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
 from tinyir.loops.schedule import ScheduleError
 
@@ -28,9 +29,15 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "int.dense": (dense,),
     "int.average_pool2d": (window, flat_elementwise),
     "int.max_pool2d": (window, flat_elementwise),
+    "nn.conv2d": (float_convolution,),
+    "nn.depthwise_conv2d": (float_depthwise, float_convolution),
+    "nn.dense": (float_dense,),
+    "grad.dense_input": (dense_gradient,),
+    "grad.dense_weight": (dense_gradient,),
     "grad.conv2d_input": (pointwise_input,),
     "grad.conv2d_weight": (weight_sums,),
     "grad.depthwise_input": (depthwise_input,),
+    "grad.depthwise_weight": (depthwise_weight,),
 }
 
 

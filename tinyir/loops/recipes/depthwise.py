@@ -44,13 +44,20 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
         kernel, row, bands = split(kernel, "h", rows, "hb", "hr"), "hr", ["hb"]
     inner = [v for v in ("m", row, column) if v in loops(kernel)]
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
-    kernel = pack(kernel, "weights", *(v for v in ("cb", "cl", "m", "kh", "kw") if v in loops(kernel)))
+    trained = kernel.param("weights").role != "const"
+    if not trained:
+        kernel = pack(kernel, "weights", *(v for v in ("cb", "cl", "m", "kh", "kw") if v in loops(kernel)))
+    elif "m" in loops(kernel):
+        kernel = stage(kernel, "weights", "m", "ws", "i16")
+    else:
+        kernel = stage(kernel, "weights", "cl" if planes > 1 else "cb", "ws", "i16")
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
     for tap in reversed(written_out(nest, policy)):
         kernel = unroll(kernel, tap)
-    if policy.wide_taps:
+    if policy.wide_taps and not trained:
         kernel = widen(kernel, "weights", "i16")
-    kernel = filled_margins(share(pair_products(output_blocks(kernel, column, policy.outputs), "weights")))
+    kernel = output_blocks(kernel, column, policy.outputs)
+    kernel = filled_margins(share(pair_products(kernel, "ws" if trained else "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
 

@@ -7,9 +7,10 @@ leaves every sum as it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import Kernel
+from tinyir.loops.ir import Kernel, loops_of
 from tinyir.loops.recipes.blocks import (
     block_size,
     by_fours,
@@ -23,6 +24,7 @@ from tinyir.loops.recipes.blocks import (
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import inside, lifted, one_pixel_loop, split_margins
 from tinyir.loops.schedule import (
+    ScheduleError,
     chain,
     collapse,
     flatten,
@@ -87,47 +89,100 @@ def side_by_side(kernel: Kernel, inner: Sequence[str]) -> Kernel:
 
 
 def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
-    """What a depthwise convolution with a stride of 1 hands back to its input: one channel of g at a time is copied
-    with its margins, then the pixels of a row stand side by side."""
-    nest, g = loops(kernel), kernel.param("g")
-    require({"h", "w", "c"} <= nest.keys() and {"kh", "kw"} <= nest.keys(), "no window over an image")
-    require(not {"n", "o", "h1", "w1"} & nest.keys(), "windows with gaps, or several filters")
-    plane = 4 * (nest["h"].extent + nest["kh"].extent - 1) * (nest["w"].extent + nest["kw"].extent - 1)
-    require(plane <= policy.plane_bytes, "more than the scratch holds")
-    kernel = simplify(stage(reorder(kernel, "c", "h", "w"), "g", "c", "gs", "f32"))
-    kernel = copied_by_rows(kernel, g.shape[1], g.shape[2])
-    taps = nest["kh"].extent * nest["kw"].extent
-    for tap in ("kw", "kh") if taps <= MOST_TAPS else ("kw",):
-        kernel = unroll(kernel, tap)
-    side = (
-        block_size(nest["w"].extent, 8, 7, 6, 5, 4, 3, 2) if taps > MOST_TAPS else block_size(nest["w"].extent, 4, 3, 2)
-    )
-    kernel = share(jam(split(kernel, "w", side, "wo", "wi"), "wi"), "wo")
-    kernel = hoist(kernel, "h") if taps <= MOST_TAPS else tables_ahead(kernel, "h")
+    """What a depthwise convolution hands back to its input, phase by phase of its stride: one channel of g at a time is
+    copied with its margins, then the pixels of a row stand side by side."""
+    phases = [loops_of((stmt,)) for stmt in kernel.body]
+    for number, nest in enumerate(phases):
+        names = {var.rstrip("0123456789"): var for var in nest}
+        require({"h", "w", "c"} <= names.keys() and not {"n", "o"} & names.keys(), "a line, or several filters")
+        kernel = plane_input(kernel, names, str(number or ""), "g")
+    require(total_scratch(kernel) <= plane_limit(kernel, policy), "more than the scratch holds")
     return finish(kernel)
+
+
+def plane_input(kernel: Kernel, names: dict[str, str], end: str, image: str) -> Kernel:
+    """One phase: `names` are its loops, `end` is what new names end with; `image` is the buffer that is copied."""
+    size, (h, w, c) = kernel.param(image).shape[1:3], (names[v] for v in "hwc")
+    kernel = reorder(kernel, c, h, w)
+    if has_guards(kernel.with_body((loops(kernel)[c],))):
+        kernel = simplify(stage(kernel, image, c, f"{image}s{end}", "f32"))
+        kernel = copied_by_rows(kernel, f"{image}s{end}", (size[0], size[1]), c)
+    taps = [names[v] for v in ("kw", "kh") if v in names]
+    count = prod(loops(kernel)[v].extent for v in taps)
+    for tap in taps if count <= MOST_TAPS else taps[:1]:
+        kernel = unroll(kernel, tap)
+    sizes = (8, 7, 6, 5, 4, 3, 2) if count > MOST_TAPS else (4, 3, 2)
+    kernel = split(kernel, w, block_size(loops(kernel)[w].extent, *sizes), f"{w}o", f"{w}i")
+    kernel = share(jam(kernel, f"{w}i"), f"{w}o")
+    return hoist(kernel, h) if count <= MOST_TAPS else tables_ahead(kernel, h)
+
+
+def plane_limit(kernel: Kernel, policy: Policy, large: str = "g") -> int:
+    """Bytes of scratch for planes: those of the policy, or a third of the buffer `large`: its like is alive beside it
+    before or after this kernel."""
+    return max(policy.plane_bytes, kernel.param(large).bytes // 3)
+
+
+def total_scratch(kernel: Kernel) -> int:
+    return sum(p.bytes for p in kernel.by_role("scratch"))
+
+
+def depthwise_weight(kernel: Kernel, policy: Policy) -> Kernel:
+    """What a depthwise convolution hands back to its weights: one channel of x at a time is copied with its margins, as
+    floats; the sums of a window, or of a row of a large one, stand side by side while its pixels pass by."""
+    nest, x = loops(kernel), kernel.param("x")
+    taps = [v for v in ("h", "w") if v in nest]
+    require({"o", "p", "q"} <= nest.keys() and "n" not in nest, "one channel, a line, or several images")
+    require(bool(taps) and "c" not in nest, "no window, or several filters")
+    kernel = simplify(stage(reorder(kernel, "o", *taps), "x", "o", "xs", "f32"))
+    require(total_scratch(kernel) <= plane_limit(kernel, policy), "more than the scratch holds")
+    kernel = copied_by_rows(kernel, "xs", (x.shape[1], x.shape[2]), "o")
+    few = prod(nest[v].extent for v in taps) <= MOST_TAPS
+    kernel = side_by_side(kernel, taps if few else taps[-1:])
+    kernel = split(kernel, "q", block_size(nest["q"].extent, 4, 3, 2), "qo", "qi")
+    return finish(share(unroll(kernel, "qi"), "qo"))
 
 
 def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
     """What a convolution hands back to its weights: blocks of output by input channels, summed over the pixels; what is
-    read of a pixel serves the whole block."""
+    read of a pixel serves the whole block. The input channels of a block are copied with their margins, as floats, if
+    the scratch holds them."""
     nest = loops(kernel)
-    require({"o", "i"} <= nest.keys() and not has_guards(kernel), "a single channel, or windows in margins")
-    between = [v for v in ("h", "w") if v in nest]
-    for var in ("o", "i"):
-        kernel = split(kernel, var, block_size(nest[var].extent, SIDE, 3, 2), f"{var}o", f"{var}i")
-    kernel = reorder(kernel, "oo", *between, "io", "oi", "ii")
-    return finish(share(jam(jam(kernel, "ii"), "oi"), "io"))
+    require("o" in nest, "one channel")
+    taps = [v for v in ("h", "w") if v in nest]
+    kernel = split(kernel, "o", block_size(nest["o"].extent, SIDE, 3, 2), "oo", "oi")
+    inner, around = ["oi"], "oo"
+    if "i" in nest:
+        kernel = split(kernel, "i", block_size(nest["i"].extent, SIDE, 3, 2), "io", "ii")
+        kernel = reorder(kernel, "io", "oo", *taps, "oi", "ii")
+        inner, around = ["oi", "ii"], "io"
+        kernel = staged_channels(kernel, policy)
+    return finish(share(side_by_side(kernel, inner), around))
 
 
-def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
-    """The copy of a plane with its margins filled once, before everything else."""
-    rows, columns = "gs_1", "gs_2"
-    kernel, image, margins = split_margins(kernel, rows, height, "row")
-    kernel = lifted(kernel, margins, ["c"])
+def staged_channels(kernel: Kernel, policy: Policy) -> Kernel:
+    """A copy of what the loop `io` reads of x, if it is converted or has margins and the scratch holds it."""
+    x = kernel.param("x")
+    if x.dtype is DType.F32 and not has_guards(kernel):
+        return kernel
+    try:
+        staged = simplify(stage(kernel, "x", "io", "xs", "f32"))
+        staged = copied_by_rows(staged, "xs", (x.shape[1], x.shape[2]), "io")
+    except ScheduleError:
+        return kernel
+    return staged if total_scratch(staged) <= policy.plane_bytes else kernel
+
+
+def copied_by_rows(kernel: Kernel, staged: str, size: tuple[int, int], around: str) -> Kernel:
+    """The copy of a plane of `size` in the loop `around` with its margins filled once, before everything else."""
+    rows, columns = (v if (v := f"{staged}_{d}") in loops(kernel) else "" for d in (1, 2))
+    kernel, image, margins = split_margins(kernel, rows, size[0], f"{staged}_row")
+    kernel = lifted(kernel, margins, [around])
     columns = inside(columns, rows, image)
-    kernel = reorder(kernel, columns, image)
-    kernel, image, margins = split_margins(kernel, columns, width, "column")
-    return lifted(kernel, margins, ["c"])
+    if columns and image:
+        kernel = reorder(kernel, columns, image)
+    kernel, image, margins = split_margins(kernel, columns, size[1], f"{staged}_column")
+    return lifted(kernel, margins, [around])
 
 
 def finish(kernel: Kernel) -> Kernel:

@@ -52,10 +52,11 @@ def widen_by_words(kernel: Kernel, staged: str, copy: str) -> Kernel:
     return share(tensorize(kernel, f"{copy}b", f"{copy}a"), f"{copy}o")
 
 
-def staged_rows(kernel: Kernel) -> Kernel:
-    """Stage the rows that one row of windows reads; margins are filled once, the image is copied row by row."""
+def staged_rows(kernel: Kernel, dtype: str = "i16") -> Kernel:
+    """Stage the rows that one row of windows reads, as `dtype`; margins are filled once, the image is copied row by
+    row."""
     extent = kernel.param("x").shape[2]
-    kernel = simplify(stage(kernel, "x", "h", "xs", "i16"))
+    kernel = simplify(stage(kernel, "x", "h", "xs", dtype))
     rows, columns = (v if (v := f"xs_{d}") in loops(kernel) else "" for d in (1, 2))
     if columns and rows:
         kernel = reorder(kernel, columns, rows)

@@ -11,6 +11,7 @@ from tinyir.loops.affine import Affine, Guard
 from tinyir.loops.affine import flatten as flat_index
 from tinyir.loops.analysis import extents_of, stored_buffers
 from tinyir.loops.ir import (
+    F32,
     Bin,
     Body,
     Cast,
@@ -29,6 +30,7 @@ from tinyir.loops.ir import (
     Store,
     Ty,
     all_exprs,
+    map_expr,
     map_exprs,
     map_stmts,
 )
@@ -44,13 +46,15 @@ def stage(kernel: Kernel, buffer: str, at: str, name: str, dtype: str) -> Kernel
     for at { ... where [g] x[2*h + kh - 1, c] else 0 ... }
         ->  for at { for s0 { for s1 { name[s0, s1] = where [g'] x[...] else 0 } }  ... name[kh, c] ... }
 
-    Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements. With `at` = "all" the
-    copy stands before everything else. Refuses a buffer that is read in more than one way or written in the loop, and a
-    copy that would read outside of it.
+    Guards go with the copy, so padding is part of what is staged. `dtype` widens the elements; integers are staged as
+    f32 by their conversion, f32(x[..]) or f32(x[..] - 3). With `at` = "all" the copy stands before everything else.
+    Refuses a buffer that is read in more than one way or written in the loop, and a copy that would read outside of it.
     """
     loop = For("", 1, kernel.body) if at == "all" else find(kernel, at)
-    _require_wider(kernel, buffer, dtype)
-    region = _Region.of(kernel, loop, buffer)
+    converted = dtype == "f32" and param_of(kernel, buffer).dtype.is_integer
+    if not converted:
+        _require_wider(kernel, buffer, dtype)
+    region = _Region.of(kernel, loop, buffer, converted)
     wide = Ty(DType(dtype))
     loops = [(f"{name}_{d}", size) for d, size in enumerate(region.sizes)]
     require_new(kernel, name, *(var for var, size in loops if size > 1))
@@ -93,8 +97,8 @@ def _require_wider(kernel: Kernel, buffer: str, dtype: str) -> None:
 
 @dataclass(frozen=True)
 class _Region:
-    """What a loop body reads of a buffer: one expression; for each dimension the part of the index that stays (outer),
-    the part that moves inside the body, counted from 0 (inner), and how far that goes (sizes)."""
+    """What a loop body reads of a buffer: one expression, a load in it; for each dimension the part of the index that
+    stays (outer), the part that moves inside the body, counted from 0 (inner), and how far that goes (sizes)."""
 
     expr: Expr
     load: Load
@@ -103,10 +107,16 @@ class _Region:
     sizes: tuple[int, ...]
 
     @staticmethod
-    def of(kernel: Kernel, loop: For, buffer: str) -> _Region:
-        def reads(expr: Expr) -> bool:
+    def of(kernel: Kernel, loop: For, buffer: str, converted: bool) -> _Region:
+        """The region; with `converted` the expression is the element's conversion to f32."""
+
+        def element(expr: Expr) -> Load | None:
             inside = expr.value if isinstance(expr, Cond) else expr
-            return isinstance(inside, Load) and inside.buffer == buffer
+            load = _loaded(inside) if not converted or (isinstance(inside, Cast) and inside.ty == F32) else None
+            return load if load is not None and load.buffer == buffer and (converted or inside == load) else None
+
+        def reads(expr: Expr) -> bool:
+            return element(expr) is not None
 
         if param_of(kernel, buffer).role == "out" or buffer in stored_buffers(loop.body):
             raise refuse(kernel, f"stage `{buffer}`", "what it holds changes while it is read")
@@ -116,8 +126,8 @@ class _Region:
         if len(whole) != 1:
             raise refuse(kernel, f"stage `{buffer}`", f"it is read in {len(whole)} ways in `{loop.var}`")
         expr = whole.pop()
-        load = expr.value if isinstance(expr, Cond) else expr
-        assert isinstance(load, Load)
+        load = element(expr)
+        assert load is not None
         if load.ty.lanes > 1 or not load.index:
             raise refuse(kernel, f"stage `{buffer}`", "it is read by words" if load.index else "it is one element")
         extents, moving = extents_of(kernel), inner_loops(loop)
@@ -146,11 +156,23 @@ class _Region:
             lo, hi = at.range(extents)
             if (lo < 0 or hi >= size) and not any(g.expr == at and g.bound <= size for g in guards):
                 raise refuse(kernel, f"stage `{load.buffer}`", f"the copy would read it at {lo}..{hi} of {size}")
+        inside = self.expr.value if isinstance(self.expr, Cond) else self.expr
+        value = map_expr(inside, lambda e: load if e == self.load else e)
         if not isinstance(self.expr, Cond):
-            return load
+            return value
         if not isinstance(self.expr.other, Const):
             raise refuse(kernel, f"stage `{load.buffer}`", "it has no constant where its guards fail")
-        return Cond(tuple(guards), load, self.expr.other)
+        return Cond(tuple(guards), value, self.expr.other)
+
+
+def _loaded(expr: Expr) -> Load | None:
+    """The load that an expression is made of, with conversions and numbers alone."""
+    match expr:
+        case Load():
+            return expr
+        case Cast(value=value) | Bin(a=value, b=Const()):
+            return _loaded(value)
+    return None
 
 
 @primitive

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tinyir.ir.types import DType
-from tinyir.loops.affine import Affine, flatten
+from tinyir.loops.affine import Affine, Guard, flatten
 from tinyir.loops.analysis import extents_of
 from tinyir.loops.instrs import HALF_PRODUCTS, SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
@@ -16,20 +16,26 @@ from tinyir.loops.ir import (
     Bin,
     Body,
     Cast,
+    Cond,
+    Const,
     Expr,
     For,
     If,
     Kernel,
+    Let,
     Load,
     Local,
     Packing,
     Param,
     Set,
     Stmt,
+    Store,
     all_exprs,
+    map_stmts,
+    substitute,
     walk,
 )
-from tinyir.loops.schedule.core import param_of, primitive, refuse
+from tinyir.loops.schedule.core import param_of, primitive, refuse, require_new
 from tinyir.loops.schedule.data import is_gathered, with_param
 from tinyir.loops.schedule.tidy import lies_inside
 
@@ -42,12 +48,14 @@ def pair_products(kernel: Kernel, weights: str) -> Kernel:
     Two products are one instruction where their elements of x share an aligned word and their weights are neighbours;
     the others multiply halves of words. The last dimension of the constant becomes the pairs that are needed (see
     `_Pairs`): words of int16 as they are, or words of int8 that hold two pairs, which SXTB16 and SXTB16 with ROR #8
-    unpack. Refuses a constant that is used for anything else, and words of x that end outside of their row.
+    unpack. Weights may also be scratch of int16 that one loop over the last dimension fills: it then fills the pairs.
+    Refuses weights that are used for anything else, and words of x that end outside of their row.
     """
     param = param_of(kernel, weights)
-    known = param.role == "const" and param.dtype in (DType.I8, DType.I16) and param.shape
-    if not known or is_gathered(kernel, weights):
-        raise refuse(kernel, f"pair the products of `{weights}`", "it is no constant of int8 or int16")
+    dtypes = {"const": (DType.I8, DType.I16), "scratch": (DType.I16,)}.get(param.role, ())
+    if param.dtype not in dtypes or not param.shape or is_gathered(kernel, weights):
+        reason = "it is no constant of int8 or int16, nor scratch of int16"
+        raise refuse(kernel, f"pair the products of `{weights}`", reason)
     old = param.packing or Packing.identity(param.shape, param.shape)
     if old.dims != param.shape:
         raise refuse(kernel, f"pair the products of `{weights}`", "it was packed and flattened")
@@ -58,7 +66,38 @@ def pair_products(kernel: Kernel, weights: str) -> Kernel:
     body = _paired(kernel, pairs, kernel.body)
     if any(isinstance(e, Load) and e.buffer == weights and e.ty.lanes == 1 for e in all_exprs(body)):
         raise refuse(kernel, f"pair the products of `{weights}`", "it is used for something else")
-    return with_param(kernel.with_body(body), pairs.packed(param, old))
+    packed = pairs.packed(param, old)
+    if param.role == "const":
+        return with_param(kernel.with_body(body), packed)
+    body = _filled_in_pairs(kernel, pairs, body)
+    return with_param(kernel.with_body(body), replace(packed, packing=None))
+
+
+def _filled_in_pairs(kernel: Kernel, pairs: _Pairs, body: Body) -> Body:
+    """A body whose loop that fills the weights, tap by tap, fills pairs instead."""
+    count = sum(isinstance(stmt, Store) and stmt.buffer == pairs.weights for stmt in walk(body))
+    done = 0
+
+    def visit(stmt: Stmt) -> Body:
+        nonlocal done
+        match stmt:
+            case For(var=var, body=(Store(buffer=buffer, index=(*outer, last), value=value),)):
+                if buffer == pairs.weights and last == Affine.of(var) and stmt.extent == pairs.taps:
+                    done += 1
+                    pair, half = f"{var}_pair", f"{var}_half"
+                    require_new(kernel, pair, half)
+                    tap = Affine.of(pair) * pairs.step + Affine.of(half) - pairs.before
+                    moved = substitute((Let("", value),), {var: tap})[0]
+                    assert isinstance(moved, Let)
+                    held = Cond((Guard(tap, pairs.taps),), moved.value, Const(0, value.ty))
+                    store = Store(buffer, (*outer, Affine.of(pair), Affine.of(half)), held)
+                    return (For(pair, pairs.count, (For(half, 2, (store,)),)),)
+        return (stmt,)
+
+    body = map_stmts(body, visit)
+    if not count == done == 1:
+        raise refuse(kernel, f"pair the products of `{pairs.weights}`", "no loop over its taps fills it")
+    return body
 
 
 @dataclass(frozen=True)

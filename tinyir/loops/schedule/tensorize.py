@@ -8,6 +8,7 @@ is compared with what the loop reads.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.analysis import extents_of, loaded_buffers
-from tinyir.loops.instrs import MACF, SMLAD, SXTB16, SXTB16_ROR8
+from tinyir.loops.instrs import MACF, MACF_AFTER, SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
     F32,
     I8X4,
@@ -28,6 +29,8 @@ from tinyir.loops.ir import (
     Cast,
     Const,
     Expr,
+    For,
+    If,
     Kernel,
     Load,
     Local,
@@ -71,20 +74,32 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
 def chain(kernel: Kernel) -> Kernel:
     """acc = acc + a * b  ->  acc = macf(a, b, acc), in f32 and everywhere: one instruction with the same two roundings.
 
-    Refuses a kernel without such sums.
+    Of sums side by side each gets its product behind the one before it, macf_after(a, b, acc, before), so that they
+    take turns as they are written. Refuses a kernel without such sums.
     """
-
-    def visit(stmt: Stmt) -> Body:
-        match stmt:
-            case Set(name=name, value=Bin(op="+", a=Local(name=same) as acc, b=Bin(op="*", a=a, b=b) as term)):
-                if same == name and term.ty == F32:
-                    return (Set(name, MACF(a, b, acc)),)
-        return (stmt,)
-
-    body = map_stmts(kernel.body, visit)
+    body = _chained(kernel.body)
     if body == kernel.body:
         raise refuse(kernel, "chain", "it sums no products of f32")
     return kernel.with_body(body)
+
+
+def _chained(body: Body) -> Body:
+    """A body with its sums chained; `before` is the last one in the run of plain statements."""
+    result: list[Stmt] = []
+    before: Local | None = None
+    for stmt in body:
+        match stmt:
+            case For(body=inner):
+                stmt, before = replace(stmt, body=_chained(inner)), None
+            case If(body=inner, orelse=orelse):
+                stmt, before = replace(stmt, body=_chained(inner), orelse=_chained(orelse)), None
+            case Set(name=name, value=Bin(op="+", a=Local(name=same) as acc, b=Bin(op="*", a=a, b=b) as term)):
+                if same == name and term.ty == F32:
+                    first = before is None or before == acc
+                    stmt = Set(name, MACF(a, b, acc) if first else MACF_AFTER(a, b, acc, cast(Local, before)))
+                    before = acc
+        result.append(stmt)
+    return tuple(result)
 
 
 def _word_statement(kernel: Kernel, stmt: Stmt, var: str) -> Stmt:
