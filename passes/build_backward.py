@@ -19,7 +19,7 @@ from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.random import RNG_TYPE
 from tinyir.ir.ops.tensor import Broadcast, Typed
-from tinyir.ir.ops.train import OneHot
+from tinyir.ir.ops.train import Accept, OneHot
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
 from tinyir.ir.types import DType, TensorType
@@ -123,9 +123,12 @@ class _Memory:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
         grad = self._integers.gradient(b, param, grad)
-        kept = self._optimizer.remember(b, param, grad, slots, self._advanced)
-        new = self._optimizer.change(b, param, grad, lr, kept, self._advanced)
-        for old, value in zip([param, *slots], [new, *kept], strict=True):
+        change = self._optimizer.change(b, param, grad, lr, slots, self._advanced)
+        values = list(change.new)
+        if slots or not param.type.storage.is_integer:  # an update of integers sees for itself that its step is finite
+            values = b.insert(Accept(*change.old, *values, *change.probes, states=len(values))).results
+        values = [self._integers.typed(b, param, values[0]), *values[1:]]
+        for old, value in zip([param, *slots], values, strict=True):
             value.name = f"{old.name}.new"
             self._updated[old] = value
 

@@ -111,12 +111,14 @@ class NumpyTrainer(Trainer):
         """As of `Trainer`; `observe` is given the result of every statement."""
         if self._classes is not None and not 0 <= int(target) < self._classes:
             return StepResult(LABEL_STATUS, math.nan)
-        if not np.isfinite(np.float32(lr)):
+        with np.errstate(over="ignore"):
+            rate = np.float32(lr)
+        if not np.isfinite(rate):
             return StepResult(RATE_STATUS, math.nan)
         given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
         function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
-            loss, *new = function(x, given, np.asarray(lr, np.float32), *self._values)
+            loss, *new = function(x, given, np.asarray(rate), *self._values)
         if not np.isfinite(loss):
             return StepResult(LOSS_STATUS, float(loss))
         self._values = new

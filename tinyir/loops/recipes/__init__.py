@@ -14,7 +14,7 @@ from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.contraction import convolution, dense, pointwise
 from tinyir.loops.recipes.depthwise import depthwise
 from tinyir.loops.recipes.elementwise import flat_elementwise, window
-from tinyir.loops.recipes.gradient import depthwise_input, pointwise_input, weight_sums
+from tinyir.loops.recipes.gradient import depthwise_input, outer_product, pointwise_input, weight_sums
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
 from tinyir.loops.schedule import ScheduleError
 
@@ -31,6 +31,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "grad.conv2d_input": (pointwise_input,),
     "grad.conv2d_weight": (weight_sums,),
     "grad.depthwise_input": (depthwise_input,),
+    "grad.dense_weight": (outer_product, flat_elementwise),
 }
 
 

@@ -119,6 +119,15 @@ def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
     return finish(share(jam(jam(kernel, "ii"), "oi"), "io"))
 
 
+def outer_product(kernel: Kernel, policy: Policy) -> Kernel:
+    """What a dense layer hands back to its weights: some columns side by side, so that the update of one, a chain of
+    dependent operations, waits for no other."""
+    nest = loops(kernel)
+    require({"i0", "i1"} <= nest.keys() and len(nest) == 2, "sums over rows")
+    kernel = split(kernel, "i1", block_size(nest["i1"].extent, SIDE, 3, 2), "i1o", "i1i")
+    return finish(share(jam(kernel, "i1i"), "i1o"))
+
+
 def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
     """The copy of a plane with its margins filled once, before everything else."""
     rows, columns = "gs_1", "gs_2"
