@@ -20,7 +20,7 @@ from tinyir.ir.interp import operand_layouts, result_layouts
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const, Fused, LoopCall
 from tinyir.ir.shapes import broadcast_axes
-from tinyir.ir.training import INIT, STEP
+from tinyir.ir.training import INIT, STEP, rng_index
 from tinyir.ir.types import TensorType, layout_order
 
 Array = npt.NDArray[Any]
@@ -329,6 +329,7 @@ def _training_constants(step: Func, module: Module) -> list[str]:
     """What a trainer must know besides the functions."""
     return [
         f"CLASSES = {step.attrs.get('classes')}",
+        f"RNG = {rng_index(step)}  # which parameter holds a seed and the number of steps",
         f"STATE_SHA256 = {json.dumps(str(module.attrs.get('state_sha256', '')))}",
     ]
 
