@@ -66,7 +66,9 @@ class IntUpdates:
             operands.append(b.add(Random(self.rng, salt=self._drawn, shape=words.shape, types=words)))
             self._drawn += 1
         lo, hi = LIMITS[stored.type.storage]
-        new = b.add(SgdInt(*operands, rounding=self.rounding, lo=lo, hi=hi, types=stored.type))
+        new = b.add(
+            SgdInt(*operands, rounding=self.rounding, lo=lo, hi=hi, types=stored.type, name=f"{param.name}.new")
+        )
         return new, b.add(Mul(rate, direction))
 
     def typed(self, b: Builder, param: Value, stored: Value) -> Value:

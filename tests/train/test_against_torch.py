@@ -69,8 +69,8 @@ def int8_logistic(b: FuncBuilder, z: Value) -> Value:
 
 @pytest.mark.parametrize("scale", [0.05, 1.0])
 def test_binary_cross_entropy_of_an_int8_logistic(scale: float) -> None:
-    """The loss works on what the logistic takes, also where the stored probability is 0 or 255/256: loss and new weights
-    are those of PyTorch's loss on logits, rounding taken for the identity."""
+    """The loss works on what the logistic takes, also where the stored probability is 0 or 255/256: loss and new
+    weights are those of PyTorch's loss on logits, rounding taken for the identity."""
     training = Training("binary-cross-entropy", "tensor", rounding="nearest")
     trainer = tinyir.compile(probability(scale, int8_logistic), train=training, backend="numpy").trainer()
     plain = tinyir.compile(probability(scale, lambda b, z: z), backend="numpy", train=training).trainer()
