@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from tinyir import __version__
 from tinyir.backends.numpy_statements import Statements, type_text
 from tinyir.ir.core import Func, Module
-from tinyir.ir.training import INIT, STEP
+from tinyir.ir.training import INIT, STEP, rng_index
 from tinyir.ir.types import TensorType
 
 FUNCTIONS = {
@@ -54,6 +54,7 @@ def _training_constants(step: Func, module: Module) -> list[str]:
     """What a trainer must know besides the functions."""
     return [
         f"CLASSES = {step.attrs.get('classes')}",
+        f"RNG = {rng_index(step)}  # which parameter holds a seed and the number of steps",
         f"STATE_SHA256 = {json.dumps(str(module.attrs.get('state_sha256', '')))}",
     ]
 

@@ -155,7 +155,7 @@ class Statements:
     def _arguments(self, op: Op) -> list[str]:
         """The operands in the layouts that the function takes (what `interp.prepare_operands` does to arrays)."""
         if op.has(Trait.ELEMENTWISE):
-            return [self._expressions[v] + _alignment(v.type, op.type) for v in op.operands]
+            return [self._expressions[v] + _alignment(v.type, op.results[0].type) for v in op.operands]
         return [
             self._expressions[v] + (_transpose(layout_order(v.type.layout, layout)) if layout else "")
             for v, layout in zip(op.operands, operand_layouts(op), strict=True)

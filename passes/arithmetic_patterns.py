@@ -74,9 +74,9 @@ def drop_dequantize_and_back(op: Op, b: Builder) -> Value | None:
 
 def merge_lookups(op: Op, b: Builder) -> Value | None:
     """lookup(lookup(x, t), u) -> lookup(x, u after t), and clamp(lookup(x, t)) -> lookup(x, clamped t). Skips a lookup
-    with another reader, which keeps both."""
+    with another reader, which keeps both, and does not merge into a logistic, which knows the scale of its argument."""
     match op:
-        case Lookup(x=Value(owner=Lookup() as inner)) | Clamp(x=Value(owner=Lookup() as inner)):
+        case Lookup(x=Value(owner=Lookup() as inner), scale=0.0) | Clamp(x=Value(owner=Lookup() as inner)):
             first = inner.table.defining_op
             then = op.table.defining_op if isinstance(op, Lookup) else None
         case _:

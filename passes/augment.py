@@ -11,15 +11,11 @@ from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.expand import storage, typed
 from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.image import Affine, AffineMatrix, ResizeBilinear, Rgb565
-from tinyir.ir.ops.random import RNG_TYPE, NextStep, Random
+from tinyir.ir.ops.random import NextStep, Random
 from tinyir.ir.ops.tensor import ResizeNearest, Slice
-from tinyir.ir.training import STEP, state_args
-from tinyir.passes.build_backward import add_state
-from tinyir.passes.optimizers import Slot
+from tinyir.ir.training import STEP, rng_index, state_args
+from tinyir.passes.build_backward import add_rng
 from tinyir.passes.registry import Pass
-
-RNG = "rng"
-"""The name of the state that random words follow from."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +86,11 @@ def _first_behind(step: Func, image: Value) -> Op:
 
 def _rng(module: Module, step: Func) -> Value:
     """The state of random words; made, with its update, where the step draws none yet."""
-    for value in state_args(step):
-        if value.name == RNG:
-            return value
-    rng = add_state(module, step, Slot(RNG, RNG_TYPE))
-    _add_update(step, Builder(step.block, before=step.block.terminator).add(NextStep(rng, name=f"{RNG}.new")))
+    index = rng_index(step)
+    if index is not None:
+        return state_args(step)[index]
+    rng = add_rng(module, step)
+    _add_update(step, Builder(step.block, before=step.block.terminator).add(NextStep(rng, name=f"{rng.name}.new")))
     return rng
 
 

@@ -19,7 +19,7 @@ from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.random import RNG_TYPE
 from tinyir.ir.ops.tensor import Broadcast, Typed
-from tinyir.ir.ops.train import OneHot
+from tinyir.ir.ops.train import Accept, OneHot
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.training import INIT, RATE, STEP, TARGET, state_args
 from tinyir.ir.types import DType, TensorType
@@ -27,6 +27,7 @@ from tinyir.passes.int_updates import IntUpdates
 from tinyir.passes.losses import add_loss
 from tinyir.passes.optimizers import Optimizer, Slot, make_optimizer
 from tinyir.passes.registry import Pass
+from tinyir.passes.select_params import free_name
 from tinyir.passes.step_options import StepOptions, TargetName
 
 
@@ -81,23 +82,31 @@ class BuildBackward(StepOptions, Pass):
 
 
 def add_state(module: Module, step: Func, slot: Slot) -> Value:
-    """State in all functions of the program. Returns the argument of the step. Raises IRError without @params_init."""
+    """State in all functions of the program, by a name that none has. Returns the argument of the step. Raises IRError
+    without @params_init."""
+    name = free_name(step, slot.name)
     for func in (module.main, step):
         func.attrs["state"] = (*func.attrs["state"], len(func.args))
-        arg = func.block.add_arg(slot.type, slot.name)
+        arg = func.block.add_arg(slot.type, name)
     init = module.funcs.get(INIT)
     if init is None:
         raise IRError(f"there is no @{INIT} for what the optimiser remembers", help="run `select-params` first")
     ret = init.block.terminator
     b = Builder(init.block, before=ret)
-    value = b.const(np.array(slot.init, slot.type.storage.numpy), slot.name)
+    value = b.const(np.array(slot.init, slot.type.storage.numpy), name)
     if slot.type.shape:  # one number in flash, not as many as the parameter has
-        value = b.add(Broadcast(value, shape=slot.type.shape, types=slot.type, name=slot.name))
+        value = b.add(Broadcast(value, shape=slot.type.shape, types=slot.type, name=name))
     outputs = [*ret.operands, value]
     ret.erase()
     init.block.append(Return(*outputs))
     init.attrs["updates"] = tuple(range(len(outputs)))
     return arg
+
+
+def add_rng(module: Module, step: Func) -> Value:
+    """The state that random words follow from."""
+    step.attrs["rng"] = len(state_args(step))
+    return add_state(module, step, Slot("rng", RNG_TYPE))
 
 
 class _Memory:
@@ -111,7 +120,7 @@ class _Memory:
         self._slots = {param: [add_state(module, step, slot) for slot in optimizer.slots(param)] for param in params}
         self._shared = [add_state(module, step, slot) for slot in optimizer.shared()]
         if integers.draws_for(params):
-            integers.rng = add_state(module, step, Slot("rng", RNG_TYPE))
+            integers.rng = add_rng(module, step)
         self._advanced: list[Value] = []
         self._updated: dict[Value, Value] = {}
 
@@ -123,9 +132,12 @@ class _Memory:
         """Give `param` and its slots their new values."""
         slots = self._slots[param]
         grad = self._integers.gradient(b, param, grad)
-        kept = self._optimizer.remember(b, param, grad, slots, self._advanced)
-        new = self._optimizer.change(b, param, grad, lr, kept, self._advanced)
-        for old, value in zip([param, *slots], [new, *kept], strict=True):
+        change = self._optimizer.change(b, param, grad, lr, slots, self._advanced)
+        values = list(change.new)
+        if slots or not param.type.storage.is_integer:  # an update of integers sees for itself that its step is finite
+            values = b.insert(Accept(*change.old, *values, *change.probes, states=len(values))).results
+        values = [self._integers.typed(b, param, values[0]), *values[1:]]
+        for old, value in zip([param, *slots], values, strict=True):
             value.name = f"{old.name}.new"
             self._updated[old] = value
 

@@ -29,10 +29,11 @@ class FuseOps(Pass):
     A group has at most one op that makes loops of its own (a contraction, a window, a copy); what follows it element by
     element joins, and so does elementwise work on the other operands of what joined (the rescaled skip of a residual
     addition). A result wider than its operands (an int8 tensor less its zero point) is computed again for each reader
-    rather than stored.
+    rather than stored. An update of state, with one result or several, takes in all that it alone is made of, however
+    many ops: what is remembered of a weight changes in the kernel of its gradient, and no gradient is stored.
 
-    Needs: nothing.  Leaves: groups whose inner values have one reader.  Skips a value with a second reader outside the
-    group, because it must be stored anyway, and views.
+    Needs: nothing.  Leaves: groups whose inner values have one reader, in the group of an update perhaps several.
+    Skips a value with a second reader outside the group, because it must be stored anyway, and views.
     """
 
     name: ClassVar[str] = "fuse-ops"
@@ -55,8 +56,12 @@ class _Grouping:
         self.max_ops = max_ops
         self.position = {op: i for i, op in enumerate(func.ops)}
         self.of: dict[Op, list[Op]] = {}
+        for op in reversed(func.ops):
+            if op.has(Trait.UPDATE) and op not in self.of:
+                group = self._made_of(op)
+                self.of |= dict.fromkeys(group, group)
         for op in func.ops:
-            if len(op.results) == 1 and any(op.has(trait) for trait in GROUPED):
+            if op not in self.of and len(op.results) == 1 and any(op.has(trait) for trait in GROUPED):
                 self._place(op)
 
     def groups(self) -> list[list[Op]]:
@@ -80,6 +85,22 @@ class _Grouping:
         host += [*taken, op]
         for member in (*taken, op):
             self.of[member] = host
+
+    def _made_of(self, update: Op) -> list[Op]:
+        """The ops that compute an update element by element, and nothing else, with one at most that has loops."""
+        group = [update]
+        reached = [update]
+        for op in reached:
+            for source in (value.defining_op for value in op.operands):
+                if source is None or source in group or len(source.results) != 1 or _space(source) != _space(update):
+                    continue
+                if all(user in reached for user in source.result.users) and any(source.has(t) for t in GROUPED):
+                    if source.has(Trait.ELEMENTWISE):
+                        reached.append(source)
+                    elif _has_loops(group):
+                        continue
+                    group.append(source)
+        return group
 
     def _feeding_groups(self, op: Op) -> list[list[Op]]:
         """The groups whose tail `op` alone reads, element by element."""
@@ -122,7 +143,7 @@ def _only_user(op: Op) -> Op | None:
 
 def _space(op: Op) -> tuple[object, ...]:
     """The index space of an op's result, whatever the order of its axes in memory."""
-    type = op.result.type
+    type = op.results[0].type
     return tuple(sorted(zip(type.layout, type.shape, strict=True))) if type.layout else type.shape
 
 
@@ -157,14 +178,21 @@ def _make_group(func: Func, members: list[Op]) -> None:
             *(twin[v] for v in op.operands),
             types=[v.type for v in op.results],
             loc=op.loc,
-            name=op.results[0].name,
             **op.attrs,
         )
         region.append(copy)
+        _take_names(copy, op)
         twin.update(zip(op.results, copy.results, strict=True))
-    region.append(Yield(twin[last.result]))
-    group = Fused(*inputs, region=region, loc=fuse_locs(op.loc for op in members), name=last.result.name)
+    region.append(Yield(*(twin[value] for value in last.results)))
+    group = Fused(*inputs, region=region, loc=fuse_locs(op.loc for op in members))
+    _take_names(group, last)
     func.block.insert_before(last, group)
     replace_op(last, group.results)
     for op in reversed(members[:-1]):
         op.erase()
+
+
+def _take_names(op: Op, other: Op) -> None:
+    """Call the results of `op` like those of `other`."""
+    for value, old in zip(op.results, other.results, strict=True):
+        value.name = old.name

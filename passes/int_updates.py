@@ -43,19 +43,24 @@ class IntUpdates:
         """The gradient by what the optimiser works on, from that by the stored integers (or real numbers)."""
         return self._by_scale(b, param, grad)
 
+    def stored(self, b: Builder, param: Value) -> Value:
+        """The integers of a parameter, or its real numbers."""
+        return storage(b, param) if param.type.quant is not None else param
+
     def real(self, b: Builder, param: Value) -> Value:
         """What the optimiser works on, in f32."""
         if not param.type.storage.is_integer:
             return param
-        number = b.add(Dequantize(_stored(b, param), scale=1.0, zero_point=0))
+        number = b.add(Dequantize(self.stored(b, param), scale=1.0, zero_point=0))
         return b.add(Mul(number, _scales(b, param, 1))) if self._scales_of(param) else number
 
-    def apply(self, b: Builder, param: Value, direction: Value, rate: Value) -> Value:
-        """param - rate * direction, of the type of `param`."""
+    def apply(self, b: Builder, param: Value, direction: Value, rate: Value) -> tuple[Value, Value]:
+        """param - rate * direction, stored as `param` is; and a number that is finite if the step is."""
         if not param.type.storage.is_integer:
-            return b.add(Sgd(param, direction, rate))
-        stored = _stored(b, param)
-        operands = [stored, self._by_scale(b, param, direction), rate]
+            new = b.add(Sgd(param, direction, rate))
+            return new, new
+        stored, direction = self.stored(b, param), self._by_scale(b, param, direction)
+        operands = [stored, direction, rate]
         if self.rng is not None:
             words = stored.type.with_elem(DType.I32)
             operands.append(b.add(Random(self.rng, salt=self._drawn, shape=words.shape, types=words)))
@@ -64,7 +69,11 @@ class IntUpdates:
         new = b.add(
             SgdInt(*operands, rounding=self.rounding, lo=lo, hi=hi, types=stored.type, name=f"{param.name}.new")
         )
-        return new if param.type.quant is None else b.add(Typed(new, types=param.type))
+        return new, b.add(Mul(rate, direction))
+
+    def typed(self, b: Builder, param: Value, stored: Value) -> Value:
+        """A new value of `param` in its type."""
+        return stored if param.type.quant is None else b.add(Typed(stored, types=param.type))
 
     def _scales_of(self, param: Value) -> bool:
         return self.qas and param.type.quant is not None
@@ -78,10 +87,6 @@ class IntUpdates:
     def next_rng(self, b: Builder) -> list[Value]:
         """The new value of `rng`, if there is one."""
         return [] if self.rng is None else [b.add(NextStep(self.rng, name=f"{self.rng.name}.new"))]
-
-
-def _stored(b: Builder, param: Value) -> Value:
-    return storage(b, param) if param.type.quant is not None else param
 
 
 def _scales(b: Builder, param: Value, power: int) -> Value:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tinyir.diagnostics import IRError
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Op, Value
-from tinyir.ir.ops.int_elementwise import Dequantize
+from tinyir.ir.ops.int_elementwise import Dequantize, Lookup
 from tinyir.ir.ops.int_window import IntSoftmax
 from tinyir.ir.ops.nn_activation import Logistic, Softplus
 from tinyir.ir.ops.nn_elementwise import Mul, Sub
@@ -51,10 +52,27 @@ def _mean_squared_error(b: Builder, output: Value, target: Value) -> Value:
     return b.add(Mean(b.add(Mul(error, error)), axes=_every(output), name="loss"))
 
 
+def _argument(b: Builder, output: Value) -> Value:
+    """What goes into a last logistic, else the output. Raises IRError for stored probabilities of another origin."""
+    op = output.defining_op
+    if not isinstance(op, Dequantize):
+        return _before(output, Logistic)
+    last = op.x.defining_op
+    if isinstance(last, Lookup) and last.scale:
+        return b.add(Dequantize(last.x, scale=last.scale, zero_point=last.zero_point, types=output.type))
+    lo, hi = op.x.type.storage.limits
+    if op.zero_point <= lo and op.scale * (hi - op.zero_point) <= 1:
+        raise IRError(
+            "the output lies between 0 and 1, and what it is the logistic of is not known",
+            help="binary-cross-entropy takes a last logistic, or its argument; mean-squared-error takes any output",
+        )
+    return output
+
+
 def _binary_cross_entropy(b: Builder, output: Value, target: Value) -> Value:
-    """mean of softplus(z) - target * z, z being what a last nn.logistic reads, else the output: the cross-entropy of
-    logistic(z)"""
-    z = _before(output, Logistic)
+    """mean of softplus(z) - target * z, z being what a last logistic reads, in reals or integers, else the output: the
+    cross-entropy of logistic(z)"""
+    z = _argument(b, output)
     terms = b.add(Sub(b.add(Softplus(z)), b.add(Mul(target, z))))
     return b.add(Mean(terms, axes=_every(output), name="loss"))
 

@@ -11,11 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinyir.diagnostics import IRError
 from tinyir.ir.core import Value
 from tinyir.ir.gradients import Backward
 from tinyir.ir.ops.nn_elementwise import Add, Div, Mul, Sqrt, Sub
-from tinyir.ir.ops.train import NextTurn, Turn
+from tinyir.ir.ops.train import Accept, NextTurn, Turn
 from tinyir.ir.types import DType, TensorType
 from tinyir.passes.int_updates import IntUpdates
 from tinyir.passes.step_options import Hyper, OptimizerName
@@ -33,6 +32,16 @@ class Slot:
 def _real(type: TensorType) -> TensorType:
     """The type of what is remembered of a parameter: f32, whatever the parameter is stored as."""
     return type.with_elem(DType.F32)
+
+
+@dataclass(frozen=True)
+class Change:
+    """New values of a parameter, as it is stored, and of its slots: `new` where all `probes` are finite, which they are
+    only if all of `new` is, else `old`."""
+
+    old: Sequence[Value]
+    new: Sequence[Value]
+    probes: Sequence[Value]
 
 
 class Optimizer(ABC):
@@ -54,16 +63,10 @@ class Optimizer(ABC):
         """The state of one parameter."""
 
     @abstractmethod
-    def remember(
-        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> list[Value]:
-        """The new values of the slots of `param`. `shared` is the new shared state."""
-
-    @abstractmethod
     def change(
         self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> Value:
-        """The new value of `param`. `slots` and `shared` are the new state."""
+    ) -> Change:
+        """What becomes of `param` and its slots. `shared` is the new shared state."""
 
     def _decayed(self, b: Backward, param: Value, grad: Value) -> Value:
         """The gradient with that of weight_decay / 2 * param^2."""
@@ -79,22 +82,19 @@ class StochasticGradientDescent(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [Slot(f"{param.name}_momentum", _real(param.type))] if self.hyper.momentum else []
 
-    def remember(
-        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> list[Value]:
-        grad = self._decayed(b, param, grad)
-        return [b.add(Add(b.add(Mul(b.number(self.hyper.momentum), velocity)), grad)) for velocity in slots]
-
     def change(
         self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> Value:
-        if not slots:
-            return self.updates.apply(b, param, self._decayed(b, param, grad), lr)
-        direction = slots[0]
-        if self.hyper.nesterov:
-            ahead = b.add(Mul(b.number(self.hyper.momentum), direction))
-            direction = b.add(Add(self._decayed(b, param, grad), ahead))
-        return self.updates.apply(b, param, direction, lr)
+    ) -> Change:
+        grad = self._decayed(b, param, grad)
+        direction, kept = grad, list[Value]()
+        for velocity in slots:
+            direction = b.add(Add(b.add(Mul(b.number(self.hyper.momentum), velocity)), grad))
+            kept = [direction]
+            if self.hyper.nesterov:
+                ahead = b.add(Mul(b.number(self.hyper.momentum), direction))
+                direction = b.add(Add(grad, ahead))
+        new, probe = self.updates.apply(b, param, direction, lr)
+        return Change([self.updates.stored(b, param), *slots], [new, *kept], [probe])
 
 
 class Adam(Optimizer):
@@ -114,22 +114,18 @@ class Adam(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [Slot(f"{param.name}_{name}", _real(param.type)) for name in ("mean", "square")]
 
-    def remember(
-        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> list[Value]:
-        grad = self._decayed(b, param, grad)
-        mean = self._blend(b, self.hyper.beta1, slots[0], grad)
-        return [mean, self._blend(b, self.hyper.beta2, slots[1], b.add(Mul(grad, grad)))]
-
     def change(
         self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> Value:
-        mean, square = slots
+    ) -> Change:
+        grad = self._decayed(b, param, grad)
+        mean = self._blend(b, self.hyper.beta1, slots[0], grad)
+        square = self._blend(b, self.hyper.beta2, slots[1], b.add(Mul(grad, grad)))
         corrections = [b.add(Sub(b.number(1), power)) for power in shared]
         rate = b.add(Div(lr, corrections[0]))
         root = b.add(Sqrt(b.add(Div(square, corrections[1]))))
         direction = b.add(Div(mean, b.add(Add(root, b.number(self.hyper.epsilon)))))
-        return self.updates.apply(b, param, direction, rate)
+        new, probe = self.updates.apply(b, param, direction, rate)
+        return Change([self.updates.stored(b, param), *slots], [new, mean, square], [probe, square])
 
     def _blend(self, b: Backward, beta: float, old: Value, new: Value) -> Value:
         """beta * old + (1 - beta) * new"""
@@ -155,24 +151,19 @@ class Accumulating(Optimizer):
     def slots(self, param: Value) -> list[Slot]:
         return [*self._inner.slots(param), Slot(f"{param.name}_sum", _real(param.type))]
 
-    def remember(
-        self, b: Backward, param: Value, grad: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> list[Value]:
-        if param.type.storage.is_integer:
-            raise IRError(f"gradients of the integers `{param.name}` are not summed", help="accumulate=1")
+    def change(
+        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
+    ) -> Change:
         *old, total = slots
         *inner, turn = shared
         # `turn` is the next one: 1 in the first of n steps, 0 in the last.
         kept = b.add(Turn(turn, b.number(0), total, at=1))
-        total = b.add(Add(kept, b.add(Mul(grad, b.number(1 / self.hyper.accumulate)))))
-        return [*self._at_last(b, turn, self._inner.remember(b, param, total, old, inner), old), total]
-
-    def change(
-        self, b: Backward, param: Value, grad: Value, lr: Value, slots: Sequence[Value], shared: Sequence[Value]
-    ) -> Value:
-        *old, total = slots
-        *inner, turn = shared
-        return self._at_last(b, turn, [self._inner.change(b, param, total, lr, old, inner)], [param])[0]
+        added = b.add(Add(kept, b.add(Mul(grad, b.number(1 / self.hyper.accumulate)))))
+        (total,) = b.insert(Accept(kept, added, added, states=1)).results
+        change = self._inner.change(b, param, total, lr, old, inner)
+        new = self._at_last(b, turn, change.new, change.old)
+        probes = self._at_last(b, turn, change.probes, [total] * len(change.probes))
+        return Change([*change.old, total], [*new, total], probes)
 
     def _at_last(self, b: Backward, turn: Value, new: Sequence[Value], old: Sequence[Value]) -> list[Value]:
         """Each of `new` in the last of n steps, else that of `old`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,20 +28,30 @@ class ReorderUpdates(Pass):
     def run(self, module: Module) -> dict[str, int]:
         moved = 0
         for func in module.funcs.values():
-            moved += sum(_place(func, old, new) for old, new in zip_updates(func) if old is not None)
+            moved += sum(_place(func, chain, old) for chain, old in _updates(func))
         return {"moved updates": moved}
 
 
-def _place(func: Func, old: Value, new: Value) -> bool:
-    """Move the op that defines `new`, and the views on the way from it, behind its operands and the other readers of
-    `old`. Returns whether they moved."""
-    moved = _with_views(new)
-    if not moved:
-        return False
+def _updates(func: Func) -> list[tuple[list[Op], list[Value]]]:
+    """The ops that make new values, each with the views from its results to them, and the old values they replace."""
+    found: dict[Op, tuple[list[Op], list[Value]]] = {}
+    for old, new in zip_updates(func):
+        chain = _with_views(new)
+        if old is not None and chain:
+            views, replaced = found.setdefault(chain[0], (chain[:1], []))
+            views += chain[1:]
+            replaced.append(old)
+    return list(found.values())
+
+
+def _place(func: Func, moved: list[Op], old: Sequence[Value]) -> bool:
+    """Move an update and its views, behind its operands and the other readers of all of `old`. Returns whether they
+    moved."""
     update = moved[0]
     ops = func.block.ops
     before = [ops.index(op) for op in moved]
-    needed = [op for op in _readers(old) if op is not update and op is not func.block.terminator]
+    readers = [op for value in old for op in _readers(value)]
+    needed = [op for op in readers if op is not update and op is not func.block.terminator]
     updates = updated_outputs(func)
     needed += [v.defining_op for v in func.outputs if v not in updates and v.defining_op is not None]
     needed += [value.defining_op for value in update.operands if value.defining_op is not None]

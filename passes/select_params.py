@@ -84,7 +84,7 @@ class _Selection:
         const = operand.defining_op
         if not isinstance(const, Const):
             return
-        name = _free_name(self.func, operand.name or f"{op.results[0].name or 'p'}.{op.spec.operands[index].name}")
+        name = free_name(self.func, operand.name or f"{op.results[0].name or 'p'}.{op.spec.operands[index].name}")
         self.state.append(len(self.func.args))
         type = _param_type(op, operand.type)
         op.set_operand(index, self.func.block.add_arg(type, name))
@@ -113,7 +113,8 @@ def _param_type(op: Op, type: TensorType) -> TensorType:
     return type.with_elem(QType(DType.I32, scales, (0,) * len(scales), axis))
 
 
-def _free_name(func: Func, name: str) -> str:
+def free_name(func: Func, name: str) -> str:
+    """`name`, with a number behind it where an argument of `func` is called so."""
     taken = {arg.name for arg in func.args}
     unique, number = name, 1
     while unique in taken:

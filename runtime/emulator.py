@@ -6,6 +6,7 @@ Only what a program may touch is mapped, by pages of 1 KB: the loaded image (rea
 
 from __future__ import annotations
 
+import ctypes
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -181,7 +182,7 @@ class Emulator:
             self._uc.reg_write(arm.UC_ARM_REG_R0 + number, value)
         self.write(sp, struct.pack(f"<{len(args[4:])}I", *args[4:]))
         for number, single in enumerate(floats):
-            self._uc.reg_write(arm.UC_ARM_REG_S0 + number, struct.unpack("<I", struct.pack("<f", single))[0])
+            self._uc.reg_write(arm.UC_ARM_REG_S0 + number, ctypes.c_uint32.from_buffer(ctypes.c_float(single)).value)
         self._uc.reg_write(arm.UC_ARM_REG_SP, sp)
         address = self.elf.symbol(function) if isinstance(function, str) else function
         self.tracer.start(limit, observer)

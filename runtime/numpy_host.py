@@ -64,6 +64,11 @@ class NumpyProgram:
         return getattr(self._module, "CLASSES", None)
 
     @property
+    def rng(self) -> int | None:
+        """Which parameter holds the seed of random numbers, where training draws any."""
+        return getattr(self._module, "RNG", None)
+
+    @property
     def state_sha256(self) -> str:
         """The hash of the model that the parameters of a program that trains belong to."""
         return str(getattr(self._module, "STATE_SHA256", ""))

@@ -98,7 +98,8 @@ class ParamInfo:
 class TrainingInfo:
     """How a program trains: the C functions that set the parameters and make a step, and the op list of a step.
 
-    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`. Checkpoints are marked
+    `classes` is the number of labels, None where the target is a tensor, the last of `inputs`. `rng` names the
+    parameter that holds a seed and the number of steps, where training draws random numbers. Checkpoints are marked
     with `identity`.
     """
 
@@ -107,6 +108,7 @@ class TrainingInfo:
     params_bytes: int
     params: tuple[ParamInfo, ...]
     classes: int | None
+    rng: str | None
     inputs: tuple[TensorInfo, ...]
     ops: tuple[OpInfo, ...]
     macs: int
@@ -120,8 +122,7 @@ class TrainingInfo:
     @property
     def seed(self) -> str | None:
         """The function that sets the seed, where training draws random numbers."""
-        draws = any(param.name == "rng" for param in self.params)
-        return self.init.removesuffix("init") + "seed" if draws else None
+        return self.init.removesuffix("init") + "seed" if self.rng is not None else None
 
     @property
     def save(self) -> str:
@@ -263,6 +264,7 @@ def _training(entry: Any) -> TrainingInfo:
             for p in entry["params"]
         ),
         classes=None if entry["classes"] is None else int(entry["classes"]),
+        rng=None if entry["rng"] is None else str(entry["rng"]),
         inputs=tuple(_tensor(tensor) for tensor in entry["inputs"]),
         ops=tuple(_op(op) for op in entry["ops"]),
         macs=int(entry["macs"]),

@@ -184,31 +184,29 @@ static inline float tinyir_equalf(int32_t a, int32_t b)
     return a == b ? 1.0f : 0.0f;
 }
 
-/* x without its fraction, saturated; 0 for NaN. */
+/* x without its fraction, saturated; 0 for what is not finite. */
 static inline int32_t tinyir_trunci(float x)
 {
-#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
-    __asm__("vcvt.s32.f32 %0, %0" : "+t"(x));
-    return (int32_t)tinyir_float_bits(x);
-#else
-    if (!(x > -2147483648.0f)) {
-        return x != x ? 0 : INT32_MIN;
+    if (tinyir_absf(x) < 2147483648.0f) {
+        return (int32_t)x;
     }
-    return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
-#endif
+    return x - x != 0.0f ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
 }
 
-/* The largest integer not above x, saturated; 0 for NaN. */
+/* The largest integer not above x, saturated; 0 for what is not finite. */
 static inline int32_t tinyir_floori(float x)
 {
-    const int32_t whole = tinyir_trunci(x);
-    return whole - (whole > INT32_MIN && x < (float)whole);
+    if (tinyir_absf(x) < 2147483648.0f) {
+        const int32_t whole = (int32_t)x;
+        return whole - (x < (float)whole);
+    }
+    return x - x != 0.0f ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
 }
 
-/* The float a + x without its fraction; a where x is NaN. */
+/* The float a + x without its fraction; a where x is not finite. */
 static inline int32_t tinyir_truncated_sum(int32_t a, float x)
 {
-    return x != x ? a : tinyir_trunci((float)a + x);
+    return x - x != 0.0f ? a : tinyir_trunci((float)a + x);
 }
 
 /* a + b, limited to lo..hi. */
@@ -244,6 +242,27 @@ static inline float tinyir_sqrtf(float x)
 static inline int32_t tinyir_next_turn(int32_t turn, int32_t count)
 {
     return turn < count && turn + 1 < count ? turn + 1 : 0;
+}
+
+/* Whether x is neither infinite nor NaN. */
+static inline int32_t tinyir_finitef(float x)
+{
+    return (tinyir_float_bits(x) << 1) < 0xFF000000u;
+}
+
+static inline float tinyir_choosef(int32_t yes, float a, float b)
+{
+    return yes ? a : b;
+}
+
+static inline int32_t tinyir_choose(int32_t yes, int32_t a, int32_t b)
+{
+    return yes ? a : b;
+}
+
+static inline int32_t tinyir_turn(int32_t turn, int32_t at, int32_t a, int32_t b)
+{
+    return turn == at ? a : b;
 }
 
 /* a where the turn is `at`, else b. */

@@ -36,15 +36,6 @@ LABEL_STATUS, RATE_STATUS, LOSS_STATUS = 3, 4, 5
 """What a step returns for a label that no class has, a rate that is not finite, a loss that is not finite."""
 
 
-RNG = "rng"
-"""The parameter that holds what random numbers are drawn from: a seed, and the number of steps."""
-
-
-def seeded(value: int) -> Array:
-    """The first value of that parameter for a seed."""
-    return np.array([value & 0xFFFFFFFF, 0], np.uint32).view(np.int32)
-
-
 @dataclass(frozen=True)
 class StepResult:
     """What one step gave: `status` is 0, or why nothing changed; `loss` is that before the step, NaN where it was not
@@ -76,11 +67,9 @@ class Trainer(ABC):
     def set_params(self, values: Mapping[str, Array]) -> None:
         """Replace the parameters. Raises UsageError for other names, types or shapes."""
 
+    @abstractmethod
     def seed(self, value: int) -> None:
         """Set the seed of the random numbers that training draws, and start them anew; nothing where it draws none."""
-        params = self.params
-        if RNG in params:
-            self.set_params(params | {RNG: seeded(value)})
 
     @abstractmethod
     def save(self) -> bytes:
@@ -103,7 +92,7 @@ class NumpyTrainer(Trainer):
         count = len(_tuple(self._functions["params_init"]()))
         self._names = [tensor.name for tensor in program.inputs[-count:]]
         self._values = [array.copy() for array in _tuple(self._functions["params_init"]())]
-        self._classes: int | None = program.classes
+        self._classes, self._rng = program.classes, program.rng
         self._fields = _fields(self._names, self._values)
         self._identity = identity(program.state_sha256, [(f.name, f.dtype, f.shape) for f in self._fields])
 
@@ -111,12 +100,14 @@ class NumpyTrainer(Trainer):
         """As of `Trainer`; `observe` is given the result of every statement."""
         if self._classes is not None and not 0 <= int(target) < self._classes:
             return StepResult(LABEL_STATUS, math.nan)
-        if not np.isfinite(np.float32(lr)):
+        with np.errstate(over="ignore"):
+            rate = np.float32(lr)
+        if not np.isfinite(rate):
             return StepResult(RATE_STATUS, math.nan)
         given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
         function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
-            loss, *new = function(x, given, np.asarray(lr, np.float32), *self._values)
+            loss, *new = function(x, given, np.asarray(rate), *self._values)
         if not np.isfinite(loss):
             return StepResult(LOSS_STATUS, float(loss))
         self._values = new
@@ -132,6 +123,10 @@ class NumpyTrainer(Trainer):
 
     def set_params(self, values: Mapping[str, Array]) -> None:
         self._values = [array.copy() for array in _bound_params(self._fields, values)]
+
+    def seed(self, value: int) -> None:
+        if self._rng is not None:
+            self._values[self._rng] = np.array([value & 0xFFFFFFFF, 0], np.uint32).view(np.int32)
 
     def save(self) -> bytes:
         return pack(self.params, self._fields, _end(self._fields), self._identity)

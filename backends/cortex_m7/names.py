@@ -17,6 +17,27 @@ _RESERVED = re.compile(
 )
 
 
+_NO_FIELD = re.compile(
+    # keywords of C and C++, which may include the header
+    "alignas|alignof|and|and_eq|asm|auto|bitand|bitor|bool|break|case|catch|char|char8_t|char16_t|char32_t|class|compl"
+    "|concept|const|const_cast|consteval|constexpr|constinit|continue|co_await|co_return|co_yield|decltype|default"
+    "|delete|do|double|dynamic_cast|else|enum|explicit|export|extern|false|float|for|friend|goto|if|inline|int|long"
+    "|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq|private|protected|public|register"
+    "|reinterpret_cast|requires|restrict|return|short|signed|sizeof|static|static_assert|static_cast|struct|switch"
+    "|template|this|thread_local|throw|true|try|typedef|typeid|typename|typeof|typeof_unqual|union|unsigned|using"
+    "|virtual|void|volatile|wchar_t|while|xor|xor_eq"
+    # macros of the headers and of compilers
+    "|NULL|unix|linux|errno|U?INT_?(LEAST|FAST)?(8|16|32|64|PTR|MAX)_(MIN|MAX|C)"
+    "|(SIZE|PTRDIFF|WCHAR|WINT|SIG_ATOMIC)_(MIN|MAX)|TINYIR_.*|_.*|[0-9].*|"
+)
+
+
+def field(name: str) -> str:
+    """The name of a parameter as that of a field of a struct."""
+    found = identifier(name)
+    return f"p_{found}" if _NO_FIELD.fullmatch(found) else found
+
+
 def prefix(model: str) -> str:
     """The model's name as the beginning of C names, and of the names of files."""
     name = identifier(model) or "model"

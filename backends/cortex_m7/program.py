@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tinyir.backends.cortex_m7.cnames import identifier
 from tinyir.backends.cortex_m7.functions import Function, functions_of
-from tinyir.backends.cortex_m7.names import header_names, prefix, unique
+from tinyir.backends.cortex_m7.names import field, header_names, prefix, unique
 from tinyir.diagnostics import IRError
 from tinyir.ir.core import Func, Module, Value
 from tinyir.ir.opdef import Trait
@@ -272,7 +272,7 @@ def _params(module: Module) -> list[Param]:
     end = 0
     for value in state_args(module.main):
         offset = align_up(end, PARAM_ALIGN)
-        params.append(Param(value.name, value.type, unique(identifier(value.name), taken), offset))
+        params.append(Param(value.name, value.type, unique(field(value.name), taken), offset))
         end = offset + value.type.bytes
     return params
 

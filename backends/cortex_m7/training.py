@@ -7,9 +7,7 @@ from typing import Any
 from tinyir.backends.cortex_m7.cnames import C_TYPES
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.backends.cortex_m7.program import Entry, Param, Program, Step
-from tinyir.ir.training import STEP
-
-RNG = "rng"
+from tinyir.ir.training import STEP, rng_index
 
 STATUSES = {
     1: "a null pointer",
@@ -60,7 +58,8 @@ def declare_params(program: Program, c: CWriter) -> None:
 
 def rng_param(program: Program) -> Param | None:
     """The parameter that random numbers are drawn from: a seed and a number of steps."""
-    return next((param for param in program.params if param.name == RNG), None)
+    indices = [rng_index(entry.func) for entry in program.entries]
+    return next((program.params[index] for index in indices if index is not None), None)
 
 
 def declare_seed(program: Program, c: CWriter) -> None:
@@ -104,6 +103,7 @@ def training_report(program: Program, ports: list[Any], ops: list[Any], dtypes: 
             for param in program.params
         ],
         "classes": step.func.attrs.get("classes"),
+        "rng": rng.name if (rng := rng_param(program)) is not None else None,
         "inputs": ports,
         "ops": ops,
         "macs": sum(op["macs"] for op in ops),

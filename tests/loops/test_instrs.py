@@ -55,11 +55,9 @@ def round_away(x: Any) -> int:
 
 
 def limited(x: Any, whole: Callable[[Any], int]) -> int:
-    """`whole` of a float, within int32; 0 for NaN."""
-    if math.isnan(x):
+    """`whole` of a float, within int32; 0 for what is not finite."""
+    if math.isnan(x) or math.isinf(x):
         return 0
-    if math.isinf(x):
-        return INT32_MAX if x > 0 else INT32_MIN
     return min(max(whole(Fraction(float(x))), INT32_MIN), INT32_MAX)
 
 
@@ -116,10 +114,14 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
     "floori": lambda x: limited(x, math.floor),
     "trunci": lambda x: limited(x, math.trunc),
-    "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
+    "truncated_sum": lambda a, x: a if math.isnan(x - x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
     "sqrtf": lambda x: np.float32(math.sqrt(x)) if x >= 0 else np.float32(math.nan),
     "next_turn": lambda turn, count: 0 if turn + 1 >= count else turn + 1,
+    "finitef": lambda x: 0 if math.isnan(x - x) else 1,
+    "choosef": lambda yes, a, b: b if yes == 0 else a,
+    "choose": lambda yes, a, b: b if yes == 0 else a,
+    "turn": lambda turn, at, a, b: b if turn - at else a,
     "turnf": lambda turn, at, a, b: b if turn - at else a,
     "pickf": lambda a, b, yes, no: yes if b < a else no,
     "matchf": lambda a, b, g: g if a - b == 0 else 0.0,

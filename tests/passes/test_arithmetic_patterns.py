@@ -206,6 +206,19 @@ def test_tables_stay_beside_a_second_reader(check_pass: PassChecker) -> None:
     )
 
 
+def test_a_logistic_keeps_its_argument(check_pass: PassChecker) -> None:
+    check_pass.unchanged(
+        f"""func @main(%x: tensor<256xi8>) {{
+          %t = {table("x // 2")}
+          %u = {table("3 - x")}
+          %a = int.lookup(%x, %t) : tensor<256xi8>
+          %b = int.lookup(%a, %u) {{scale = 0.5, zero_point = 3}} : tensor<256xi8>
+          func.return(%b)
+        }}""",
+        CANONICALIZE,
+    )
+
+
 def test_the_identity_table_goes(check_pass: PassChecker) -> None:
     check_pass(
         f"func @main(%x: tensor<9xi8>) {{ %t = {table('x')} %a = int.lookup(%x, %t) : tensor<9xi8> func.return(%a) }}",

@@ -40,7 +40,8 @@ func @train_step(%x: tensor<1x2xf32>, %target: tensor<1x3xf32>, %lr: tensor<f32>
   %3 = nn.mul(%2, %0) : tensor<1x3xf32>
   %4 = nn.add(%3, %3) : tensor<1x3xf32>
   %5 = grad.dense_weight(%4, %x) : tensor<3x2xf32>
-  %w.new = train.sgd(%w, %5, %lr) : tensor<3x2xf32>
+  %6 = train.sgd(%w, %5, %lr) : tensor<3x2xf32>
+  %w.new = train.accept(%w, %6, %6) {states = 1} : tensor<3x2xf32>
   func.return(%loss, %w.new)
 }""",
     )

@@ -182,6 +182,59 @@ def test_single_ops_stay_as_they_are(check_pass: PassChecker) -> None:
     )
 
 
+# -- updates ----------------------------------------------------------------------------------------------------------
+
+G, W, V, LR = (
+    "%g: tensor<1x3xf32>, %x: tensor<1x2xf32>",
+    "%w: tensor<3x2xf32>",
+    "%v: tensor<3x2xf32>",
+    "%lr: tensor<f32>",
+)
+STATE = f"{G}, {W}, {V}, {LR}"
+MOMENTUM = """
+  %d = grad.dense_weight(%g, %x) : tensor<3x2xf32>
+  %u = nn.add(%v, %d) : tensor<3x2xf32>
+  %q = train.sgd(%w, %u, %lr) : tensor<3x2xf32>
+  %w.new, %v.new = train.accept(%w, %v, %q, %u, %q) {states = 2} : tensor<3x2xf32>, tensor<3x2xf32>
+"""
+
+
+def test_an_update_with_several_results_is_one_kernel(check_pass: PassChecker) -> None:
+    stats = check_pass(
+        f"func @main({STATE}) {{ {MOMENTUM} func.return(%w.new, %v.new) }}",
+        "fuse-ops",
+        f"""
+        func @main({STATE}) {{
+          %w.new, %v.new = kernel.fused(%g, %x, %v, %w, %lr) region({G}, {V}, {W}, {LR}) {{
+            {MOMENTUM}
+            kernel.yield(%w.new, %v.new)
+          }} : tensor<3x2xf32>, tensor<3x2xf32>
+          func.return(%w.new, %v.new)
+        }}
+        """,
+    )
+    assert stats == {"groups": 1}
+
+
+def test_however_many_ops_an_update_has() -> None:
+    (found,) = groups(f"{MOMENTUM} func.return(%w.new, %v.new)", STATE, "fuse-ops{max_ops=2}")
+    assert found == ["grad.dense_weight", "nn.add", "train.sgd", "train.accept"]
+
+
+def test_a_gradient_that_something_else_reads_is_stored() -> None:
+    found = groups(f"{MOMENTUM} %n = nn.tanh(%d) : tensor<3x2xf32> func.return(%w.new, %v.new, %n)", STATE)
+    assert found == [["grad.dense_weight"], ["nn.add", "train.sgd", "train.accept"], ["nn.tanh"]]
+
+
+def test_an_update_takes_in_one_op_with_loops() -> None:
+    body = MOMENTUM.replace(
+        "%u = nn.add(%v, %d)",
+        "%e = grad.dense_weight(%x2, %x) : tensor<3x2xf32> %f = nn.add(%e, %d) : tensor<3x2xf32> %u = nn.add(%v, %f)",
+    )
+    found = groups(f"{body} func.return(%w.new, %v.new)", f"{STATE}, %x2: tensor<1x3xf32>")
+    assert sorted(map(len, found)) == [1, 5]
+
+
 # -- widenings --------------------------------------------------------------------------------------------------------
 
 

@@ -22,6 +22,21 @@ def test_an_update_goes_behind_readers_of_the_old_value(check_pass: PassChecker)
     check_pass(HEAD + UPDATE + READ + END, "reorder-updates", HEAD + READ + UPDATE + END)
 
 
+def test_an_update_of_several_goes_behind_the_readers_of_all(check_pass: PassChecker) -> None:
+    head = """func @train_step(%x: tensor<2xf32>, %lr: tensor<f32>, %w: tensor<2xf32>, %v: tensor<2xf32>)
+        attributes {state = [2, 3], updates = [1, 2], by_value = [1]} {
+    """
+    both = "%a, %b = train.accept(%w, %v, %new, %x, %new) {states = 2} : tensor<2xf32>, tensor<2xf32>\n"
+    read = "%other = nn.tanh(%v) : tensor<2xf32>\n"
+    rest = "%last = nn.tanh(%other) : tensor<2xf32>\n"
+    end = "func.return(%loss, %a, %b, %last)\n}"
+    check_pass(
+        head + UPDATE + both + READ + read + rest + end,
+        "reorder-updates",
+        head + UPDATE + READ + read + rest + both + end,
+    )
+
+
 def test_an_update_comes_no_later_than_it_must(check_pass: PassChecker) -> None:
     check_pass(HEAD + READ + OTHER + UPDATE + END, "reorder-updates", HEAD + READ + UPDATE + OTHER + END)
 

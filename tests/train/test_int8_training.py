@@ -33,11 +33,16 @@ def digits() -> tuple[Module, Array, Array]:
     return load(DIGITS / "digits.tflite"), data["images"].reshape(-1, 1, 8, 8, 1), data["labels"]
 
 
-def trainers(training: Training) -> list[Trainer]:
+def every_trainer(module: Module, training: Training) -> list[Trainer]:
     """One for each backend."""
-    c = tinyir.compile(digits()[0], train=training, measure=False)
-    numpy = tinyir.compile(digits()[0], train=training, backend="numpy")
+    c = tinyir.compile(module, train=training, measure=False)
+    numpy = tinyir.compile(module, train=training, backend="numpy")
     return [numpy.trainer(), c.trainer("host"), c.trainer("m7")]
+
+
+def trainers(training: Training) -> list[Trainer]:
+    """Of the digits network."""
+    return every_trainer(digits()[0], training)
 
 
 # -- updates ----------------------------------------------------------------------------------------------------------
@@ -68,10 +73,10 @@ def test_truncation_is_that_of_tinyengine() -> None:
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
 def test_updates_saturate(rounding: str) -> None:
-    steps = np.array([5.0, -5.0, np.inf, -np.inf, 3e38, -3e38])
-    words = np.zeros(6, np.int32) if rounding == "stochastic" else None
-    start = np.array([-125, 125, 0, 0, 0, 0])
-    wanted = np.array([-127, 127] * 3)
+    steps = np.array([5.0, -5.0, 3e38, -3e38])
+    words = np.zeros(4, np.int32) if rounding == "stochastic" else None
+    start = np.array([-125, 125, 0, 0])
+    wanted = np.array([-127, 127] * 2)
     np.testing.assert_array_equal(updated(start.astype(np.int8), steps, rounding, words), wanted)
     far = np.sign(wanted) * (2**30 - 1)
     np.testing.assert_array_equal(updated(far.astype(np.int32), steps, rounding, words, 2**30), np.sign(wanted) * 2**30)
@@ -86,10 +91,13 @@ def test_stochastic_rounding_is_right_on_average(step: float) -> None:
     assert abs(found.mean() + step) <= 4 * np.sqrt((step % 1) * (1 - step % 1) / count)
 
 
-def test_no_number_changes_nothing() -> None:
-    start = np.array([3, -7], np.int32)
-    words = np.array([-1, 0], np.int32)
-    np.testing.assert_array_equal(updated(start, np.full(2, np.nan), "stochastic", words), start)
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+@pytest.mark.parametrize("dtype", [np.int8, np.int32])
+def test_a_step_that_is_not_finite_changes_nothing(rounding: str, dtype: type[np.generic]) -> None:
+    start = np.array([3, -7, 0, 127], dtype)
+    words = np.array([-1, 0, 5, -9], np.int32) if rounding == "stochastic" else None
+    found = updated(start, np.array([np.nan, np.inf, -np.inf, np.inf]), rounding, words)
+    np.testing.assert_array_equal(found, start)
 
 
 def test_random_words_go_with_stochastic_rounding_alone() -> None:
@@ -140,9 +148,34 @@ def test_optimisers_with_memory_work_on_integers(training: Training) -> None:
     assert sum(array.dtype == np.float32 for array in every[0].params.values()) >= 20
 
 
-def test_sums_of_gradients_of_integers_are_refused() -> None:
-    with pytest.raises(IRError, match="gradients of the integers `dense_13_w` are not summed"):
-        tinyir.compile(digits()[0], train=Training(accumulate=4), backend="numpy")
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.5}, {"optimizer": "adam"}], ids=str)
+def test_gradients_of_integers_are_summed(options: dict[str, Any]) -> None:
+    """Three examples make one step: the same bits everywhere, and with SGD those of the mean gradient by definition."""
+    training = Training("mean-squared-error", "tensor", rounding="nearest", accumulate=3, **options)
+    every = every_trainer(layer(0), training)
+    start, lr = every[0].params, 0.5 if training.optimizer == "adam" else 0.005
+    rng = np.random.default_rng(0)
+    scales = np.array([0.25, 0.125], np.float32)[:, None]
+    total = np.zeros((2, 3), np.float32)
+    for i in range(6):
+        x = rng.integers(-100, 100, (1, 3)).astype(np.int8)
+        target = rng.normal(size=(1, 2), scale=20).astype(np.float32)
+        y = every[0].run(x).astype(np.float32)
+        before = every[0].params
+        outcomes = [trainer.step(x, target, lr) for trainer in every]
+        assert {outcome.status for outcome in outcomes} == {0}
+        states = [{name: array.tobytes() for name, array in trainer.params.items()} for trainer in every]
+        assert states[0] == states[1] == states[2]
+        after = every[0].params
+        assert (after["w"] != before["w"]).any() == (i % 3 == 2)
+        if not options:
+            inside = (np.abs(y + 0.5) < 127).T
+            total += inside * (y - target).T * np.float32(0.5) * (x.astype(np.float32) - 4) / 3
+            if i % 3 == 2:
+                wanted = np.clip(np.rint(before["w"] - np.float32(lr) * total / scales), -127, 127)
+                np.testing.assert_array_equal(after["w"], wanted)
+                total[:] = 0
+    assert (every[0].params["w"] != start["w"]).any() and (every[0].params["b"] != start["b"]).any()
 
 
 def test_the_forward_graph_is_the_deployed_one() -> None:

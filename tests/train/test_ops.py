@@ -13,7 +13,7 @@ from tinyir.ir.ops.grad import DenseInput, DenseWeight
 from tinyir.ir.ops.nn_activation import Softplus
 from tinyir.ir.ops.nn_window import LogSoftmax, Sum
 from tinyir.ir.ops.tensor import Broadcast
-from tinyir.ir.ops.train import OneHot, Sgd
+from tinyir.ir.ops.train import Accept, OneHot, Sgd, Turn
 from tinyir.ir.types import DType, TensorType
 
 F32, I32 = DType.F32, DType.I32
@@ -30,6 +30,11 @@ F32, I32 = DType.F32, DType.I32
         (lambda v: OneHot(v, classes=3), [((), F32)], "needs one i32"),
         (Sgd, [((3,), F32), ((1, 3), F32), ((), F32)], "has a gradient of another shape"),
         (Sgd, [((3,), F32), ((3,), F32), ((1,), F32)], "needs one f32 as rate"),
+        (lambda v: Accept(v, states=1), [((3,), F32)], "needs old values, new values and probes"),
+        (lambda *v: Accept(*v, states=1), [((3,), F32), ((3,), I32), ((3,), F32)], "has new values of other types"),
+        (lambda *v: Accept(*v, states=1), [((3,), F32), ((3,), F32), ((1,), F32)], "has operands of several shapes"),
+        (lambda *v: Accept(*v, states=1), [((3,), I32), ((3,), I32), ((3,), I32)], "has probes that are not f32"),
+        (lambda *v: Turn(*v, at=0), [((), I32), ((3,), F32), ((3,), I32)], "chooses from"),
         (Softplus, [((3,), I32)], "works on f32"),
         (LogSoftmax, [((3,), I32)], "works on f32"),
         (LogSoftmax, [((), F32)], "needs an axis"),
@@ -42,7 +47,7 @@ def test_refusals(make: Callable[..., Op], types: list[tuple[tuple[int, ...], DT
     b = FuncBuilder()
     values: list[Value] = [b.arg(TensorType(shape, elem)) for shape, elem in types]
     with pytest.raises(IRError, match=message):
-        make(*values)
+        make(*values).verify()
 
 
 def test_no_classes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 import torch
 
 import tinyir
-from tests.train.networks import dense_network
+from tests.train.networks import dense_network, digits_network
 from tests.train.test_backends_agree import EVERYWHERE, examples, state, trainers
 from tinyir.diagnostics import UsageError
+from tinyir.ir.core import Module
 from tinyir.ir.ops.nn_activation import Relu, Tanh
 from tinyir.pipeline import Training
 
@@ -64,6 +66,18 @@ def test_steps_are_those_of_pytorch(options: dict[str, Any]) -> None:
         np.testing.assert_allclose(trainer.step(x, label, 0.05).loss, float(loss.detach()), rtol=1e-4)
     for name, value in zip(names, values, strict=True):
         np.testing.assert_allclose(trainer.params[name], value.detach().numpy(), rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("network", [lambda: dense_network((40, 16, 5)), lambda: digits_network((4, 6, 8))])
+def test_no_optimiser_stores_the_gradient_of_a_weight(network: Callable[[], Module]) -> None:
+    """The arena is that of plain SGD, but for what all parameters share: two corrections and a rate of Adam's."""
+
+    def arena(**options: Any) -> int:
+        return tinyir.compile(network(), train=Training(**options), measure=False).arena_bytes
+
+    plain = arena()
+    for name, options in OPTIMIZERS.items():
+        assert arena(**options) <= plain + (16 if options.get("optimizer") == "adam" else 0), name
 
 
 def test_between_updates_parameters_stay() -> None:

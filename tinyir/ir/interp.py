@@ -118,7 +118,7 @@ def result_layouts(op: Op) -> Sequence[str]:
 def prepare_operands(op: Op, operands: Sequence[Array]) -> list[Array]:
     """Arrays as the reference takes them: in canonical layouts; aligned with the result's axes if elementwise."""
     if op.has(Trait.ELEMENTWISE):
-        return [_aligned(a, v.type, op.type) for a, v in zip(operands, op.operands, strict=True)]
+        return [_aligned(a, v.type, op.results[0].type) for a, v in zip(operands, op.operands, strict=True)]
     return [
         a if not layout else a.transpose(layout_order(v.type.layout, layout))
         for a, v, layout in zip(operands, op.operands, operand_layouts(op), strict=True)

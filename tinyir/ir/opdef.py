@@ -41,6 +41,7 @@ class Trait(Enum):
     WINDOW = "a reduction over a window or over axes, without weights"
     VIEW = "the result is the operand's bytes under another type; no code"
     DATA_MOVEMENT = "every element of the result is an element of an operand, or a constant"
+    UPDATE = "the results take the place of operands, so what they are made of is computed in the same kernel"
     TERMINATOR = "ends a block"
 
 

@@ -4,12 +4,13 @@ A module for training holds three functions over the same list of parameters, it
 
     @main(x, p0, p1, ...) -> y                              {state = [1, 2, ...]}
     @train_step(x, target, lr, p0, p1, ...) -> loss, q0, q1, ...
-                                        {state = [3, 4, ...], updates = [1, 2, ...], by_value = [1, 2], classes = 10}
+                                {state = [3, 4, ...], updates = [1, 2, ...], by_value = [1, 2], classes = 10, rng = 1}
     @params_init() -> p0, p1, ...                           {updates = [0, 1, ...]}
 
 `state[k]` is the argument that parameter k comes in, `updates[k]` the output that is its new value. The graph is
 functional: a parameter's old and new value are two values. Memory planning puts both in the same place, the caller's.
-`by_value` are the arguments that C takes by value; `classes` bounds a label, which is then the second argument.
+`by_value` are the arguments that C takes by value; `classes` bounds a label, which is then the second argument; `rng`
+is the parameter that random words follow from, where any are drawn.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ class Signature:
 def state_args(func: Func) -> list[Value]:
     """The arguments that parameters come in, in the order of the parameters."""
     return [func.args[i] for i in Signature.of(func).state]
+
+
+def rng_index(func: Func) -> int | None:
+    """Which parameter holds what random words follow from (a seed, and the number of steps), if any does."""
+    found = func.attrs.get("rng")
+    return None if found is None else int(found)
 
 
 def updated_outputs(func: Func) -> list[Value]:

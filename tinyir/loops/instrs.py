@@ -93,13 +93,13 @@ def _random(seed: int, step: int, salt: int, index: int) -> int:
 
 
 def _toward_minus_infinity(x: Any) -> int:
-    """The largest integer not above x, saturated to int32; 0 for NaN."""
-    return 0 if np.isnan(x) else int(np.floor(min(max(float(x), -(2.0**31)), 2.0**31 - 1)))
+    """The largest integer not above x, saturated to int32; 0 for what is not finite."""
+    return 0 if not np.isfinite(x) else int(np.floor(min(max(float(x), -(2.0**31)), 2.0**31 - 1)))
 
 
 def _toward_zero(x: Any) -> int:
-    """x without its fraction, saturated to int32; 0 for NaN."""
-    return 0 if np.isnan(x) else int(min(max(float(x), -(2.0**31)), 2.0**31 - 1))
+    """x without its fraction, saturated to int32; 0 for what is not finite."""
+    return 0 if not np.isfinite(x) else int(min(max(float(x), -(2.0**31)), 2.0**31 - 1))
 
 
 def _unit(word: int) -> Any:
@@ -112,7 +112,7 @@ def _saturated_sum(a: int, b: int, lo: int, hi: int) -> int:
 
 
 def _truncated_sum(a: int, x: Any) -> int:
-    return a if np.isnan(x) else _toward_zero(np.float32(a) + x)
+    return a if not np.isfinite(x) else _toward_zero(np.float32(a) + x)
 
 
 def _instr(
@@ -186,4 +186,8 @@ LEAKY_SLOPEF = _instr("leaky_slopef", (F32, F32, F32), F32, lambda g, x, alpha: 
 HARD_SWISH_SLOPEF = _instr("hard_swish_slopef", (F32, F32), F32, _hard_swish_slope)
 SQRTF = _instr("sqrtf", (F32,), F32, _float1(np.sqrt))
 NEXT_TURN = _instr("next_turn", (I32, I32), I32, lambda turn, count: turn + 1 if turn + 1 < count else 0)
+FINITEF = _instr("finitef", (F32,), I32, lambda x: int(np.isfinite(x)))
+CHOOSEF = _instr("choosef", (I32, F32, F32), F32, lambda yes, a, b: a if yes else b)
+CHOOSE = _instr("choose", (I32, I32, I32), I32, lambda yes, a, b: a if yes else b)
+TURN = _instr("turn", (I32, I32, I32, I32), I32, lambda turn, at, a, b: a if turn == at else b)
 TURNF = _instr("turnf", (I32, I32, F32, F32), F32, lambda turn, at, a, b: a if turn == at else b)

@@ -155,10 +155,15 @@ class Clamp(Op):
 
 @define_op("int.lookup", Trait.PURE, Trait.ELEMENTWISE)
 class Lookup(Op):
-    """y = table[x + 128]: any function of one int8, computed at compile time."""
+    """y = table[x + 128]: any function of one int8, computed at compile time.
+
+    A logistic has the scale and zero point of its argument: a loss works on that, where y saturates.
+    """
 
     x: Value = operand("i8")
     table: Value = operand("256 elements")
+    scale: float = attr("of x, where the table is that of a logistic", default=0.0)
+    zero_point: int = attr("of x, likewise", default=0)
     y: Value = result("of the table's element type")
 
     def infer(self) -> TensorType:

@@ -135,6 +135,12 @@ class Logistic(_Sigmoid):
     def reference(self) -> Reference:
         return Reference(semantics.logistic)
 
+    def expand(self, b: Builder) -> Value | None:
+        if not is_quantized(self):
+            return None
+        x = quant_of(self, self.x)
+        return lookup(b, self, self.x, self.table(b.numerics), scale=x.scale, zero_point=x.zero_point)
+
     def table(self, numerics: str) -> Array:
         return logistic_table(quant_of(self, self.x), quant_of(self, self.y), numerics)
 

@@ -20,7 +20,7 @@ products (`expand.MAX_TAPS`)."""
 
 @define_op("train.sgd_int", Trait.PURE, Trait.ELEMENTWISE)
 class SgdInt(Op):
-    """y = param - lr * grad, rounded, limited to lo..hi; param where grad is NaN.
+    """y = param - lr * grad, rounded, limited to lo..hi; param where lr * grad is not finite.
 
     "stochastic" rounds up with the probability of the fraction that it would lose, by the random `words`: the mean
     change is what the gradient asks for, however small. "nearest" drops steps below one half. "truncate" is what MIT's

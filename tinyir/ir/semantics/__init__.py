@@ -43,6 +43,7 @@ from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2
 from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8
 from .training import (
+    accept,
     dense_input_gradient,
     dense_weight_gradient,
     hard_swish_gradient,
@@ -59,6 +60,7 @@ from .training_int import sgd_int
 from .transcendental import exp, log, logistic, softplus, tanh
 
 __all__ = [
+    "accept",
     "add",
     "add_float",
     "affine_matrix",

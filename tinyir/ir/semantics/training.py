@@ -70,6 +70,14 @@ def sgd(param: Array, grad: Array, lr: Array) -> Array:
     return np.asarray(param - lr * grad)
 
 
+def accept(*values: Array, states: int) -> Array | tuple[Array, ...]:
+    """The new values where all probes are finite, else the old ones."""
+    old, new, probes = values[:states], values[states : 2 * states], values[2 * states :]
+    finite = np.logical_and.reduce([np.isfinite(probe) for probe in probes])
+    chosen = tuple(np.where(finite, b, a) for a, b in zip(old, new, strict=True))
+    return chosen if states > 1 else chosen[0]
+
+
 def next_turn(turn: Array, *, count: int) -> Array:
     """turn + 1, or 0 from count on."""
     return np.where(turn < count - 1, turn + 1, 0).astype(np.int32)

@@ -11,14 +11,15 @@ Array = npt.NDArray[Any]
 
 
 def _whole(x: Array) -> Array:
-    """Floats without a fraction as int64, within int32; 0 for NaN."""
-    return np.clip(np.nan_to_num(x.astype(np.float64), nan=0.0), -(2.0**31), 2.0**31 - 1).astype(np.int64)
+    """Floats without a fraction as int64, within int32; 0 for what is not finite."""
+    finite = np.where(np.isfinite(x), x.astype(np.float64), 0.0)
+    return np.clip(finite, -(2.0**31), 2.0**31 - 1).astype(np.int64)
 
 
 def sgd_int(
     param: Array, grad: Array, lr: Array, words: Array | None = None, *, rounding: str, lo: int, hi: int
 ) -> Array:
-    """param - lr * grad in whole numbers, limited to lo..hi."""
+    """param - lr * grad in whole numbers, limited to lo..hi; param where the step is not finite."""
     step = np.float32(0) - lr * grad
     if words is not None:
         unit = (words.view(np.uint32) >> np.uint32(8) | np.uint32(1)).astype(np.float32) * np.float32(2.0**-24)
@@ -27,7 +28,7 @@ def sgd_int(
         wide = step.astype(np.float64)
         new = param + _whole(np.copysign(np.floor(np.abs(wide) + 0.5), wide))
     elif param.dtype == np.int8:
-        new = np.where(np.isnan(step), param, _whole(np.trunc(param.astype(np.float32) + step)))
+        new = np.where(~np.isfinite(step), param, _whole(np.trunc(param.astype(np.float32) + step)))
     else:
         new = param + _whole(np.trunc(step))
     return np.asarray(np.clip(new, lo, hi).astype(param.dtype))

@@ -29,7 +29,7 @@ from tinyir.loops.lower.contraction import (
     lower_dense_weight,
     lower_fold_zero_point,
 )
-from tinyir.loops.lower.elementwise import element
+from tinyir.loops.lower.elementwise import elements
 from tinyir.loops.lower.grad_conv import lower_conv_input, lower_conv_weight
 from tinyir.loops.lower.grad_window import (
     lower_max_pool_gradient,
@@ -146,9 +146,15 @@ def _finish(low: Lowering, anchor: Op, point: Point, value: Expr) -> Body:
     if any(len(op.operands) > 0 and anchor.result in op.operands for op in tail):
         low.env[anchor.result] = low.let("v", value, body)
     for op in tail:
-        low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
+        _compute(low, op, point, body)
     body += [low.store(v, point, low.env[v]) for v in low.group.outputs]
     return _without_unread(body)
+
+
+def _compute(low: Lowering, op: Op, point: Point, body: list[Stmt]) -> None:
+    """Bind the results of an elementwise op at one point to locals."""
+    for value, expr in zip(op.results, elements(op, low, point, body), strict=True):
+        low.env[value] = low.let(op.opname.partition(".")[2], expr, body)
 
 
 def _elementwise_nest(low: Lowering, group: Group) -> Body:
@@ -157,7 +163,7 @@ def _elementwise_nest(low: Lowering, group: Group) -> Body:
     point, loops = low.space(low.point_space)
     body: list[Stmt] = []
     for op in group.ops:
-        low.env[op.result] = low.let(op.opname.partition(".")[2], element(op, low, point), body)
+        _compute(low, op, point, body)
     body += [low.store(v, point, low.env[v]) for v in group.outputs]
     return nest(loops, _without_unread(body))
 

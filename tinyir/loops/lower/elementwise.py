@@ -20,17 +20,23 @@ from tinyir.ir.ops.int_elementwise import (
 )
 from tinyir.ir.types import DType
 from tinyir.loops.instrs import DIV, MAXF, MINF, MULTIPLY_QUANTIZED, MULTIPLY_QUANTIZED_SINGLE, ROUND_AWAY, SSAT8
-from tinyir.loops.ir import F32, I32, Bin, Cast, Const, Expr, Gather, Ty
+from tinyir.loops.ir import F32, I32, Bin, Cast, Const, Expr, Gather, Stmt, Ty
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.requant import lower_requantize, lower_sum_of_bytes
 
-__all__ = ["DIV", "clamp_expr", "element"]
+__all__ = ["DIV", "clamp_expr", "element", "elements"]
 
 
 @singledispatch
 def element(op: Op, low: Lowering, point: Point) -> Expr:
     """The value of `op` at `point` of its result."""
     raise op.fail("has no lowering to loops")
+
+
+@singledispatch
+def elements(op: Op, low: Lowering, point: Point, into: list[Stmt]) -> list[Expr]:
+    """The values of all results of `op` at `point`, which they share; `into` takes the locals they need."""
+    return [element(op, low, point)]
 
 
 def clamp_expr(value: Expr, lo: float, hi: float, limits: tuple[float, float]) -> Expr:

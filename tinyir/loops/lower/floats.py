@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 from tinyir.ir.ops.grad import HardSwishGradient, Inside, LeakyReluGradient
 from tinyir.ir.ops.nn_activation import HardSwish, LeakyRelu, Logistic, Relu, Softplus, Tanh
 from tinyir.ir.ops.nn_elementwise import Add, Clamp, Div, Mul, Sqrt, Sub
 from tinyir.ir.ops.tensor import Broadcast
-from tinyir.ir.ops.train import NextTurn, OneHot, Sgd, Turn
+from tinyir.ir.ops.train import Accept, NextTurn, OneHot, Sgd, Turn
+from tinyir.ir.types import DType
 from tinyir.loops.instrs import (
+    CHOOSE,
+    CHOOSEF,
     EQUALF,
+    FINITEF,
     HARD_SWISH_SLOPEF,
     INSIDEF,
     LEAKY_SLOPEF,
@@ -20,12 +25,13 @@ from tinyir.loops.instrs import (
     SOFTPLUSF,
     SQRTF,
     TANHF,
+    TURN,
     TURNF,
 )
-from tinyir.loops.ir import F32, Bin, Const, Expr, Index
+from tinyir.loops.ir import F32, I32, Bin, Const, Expr, Index, Stmt, Ty
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.contraction import widened
-from tinyir.loops.lower.elementwise import clamp_expr, element
+from tinyir.loops.lower.elementwise import clamp_expr, element, elements
 
 ANY = (-math.inf, math.inf)
 
@@ -130,4 +136,18 @@ def _(op: NextTurn, low: Lowering, point: Point) -> Expr:
 
 @element.register
 def _(op: Turn, low: Lowering, point: Point) -> Expr:
-    return TURNF(low.operand(op.turn, point), Const(op.at), low.operand(op.a, point), low.operand(op.b, point))
+    turn, at, a, b = low.operand(op.turn, point), Const(op.at), low.operand(op.a, point), low.operand(op.b, point)
+    if op.type.elem is DType.F32:
+        return TURNF(turn, at, a, b)
+    return widened(TURN(turn, at, widened(a, I32), widened(b, I32)), Ty(op.type.storage))
+
+
+@elements.register
+def _(op: Accept, low: Lowering, point: Point, into: list[Stmt]) -> list[Expr]:
+    finite: list[Expr] = [FINITEF(low.operand(probe, point)) for probe in op.probes]
+    yes = low.let("finite", functools.reduce(lambda a, b: Bin("&", a, b), finite), into)
+    pairs = [(low.operand(new, point), low.operand(old, point)) for new, old in zip(op.new, op.old, strict=True)]
+    return [
+        CHOOSEF(yes, new, old) if new.ty == F32 else widened(CHOOSE(yes, widened(new, I32), widened(old, I32)), new.ty)
+        for new, old in pairs
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyir.ir.ops.train_int import SgdInt
 from tinyir.ir.types import DType
-from tinyir.loops.instrs import FLOORI, ROUND_AWAY, SATURATED_SUM, TRUNCATED_SUM, TRUNCI, UNITF
+from tinyir.loops.instrs import CHOOSE, FINITEF, FLOORI, ROUND_AWAY, SATURATED_SUM, TRUNCATED_SUM, TRUNCI, UNITF
 from tinyir.loops.ir import F32, I32, Bin, Cast, Const, Expr, Ty
 from tinyir.loops.lower.context import Lowering, Point
 from tinyir.loops.lower.contraction import widened
@@ -19,7 +19,7 @@ def _(op: SgdInt, low: Lowering, point: Point) -> Expr:
     if op.words is not None:
         change = FLOORI(Bin("+", UNITF(low.operand(op.words, point)), step))
     elif op.rounding == "nearest":
-        change = ROUND_AWAY(step)
+        change = CHOOSE(FINITEF(step), ROUND_AWAY(step), Const(0))
     elif op.param.type.elem is DType.I8:
         total = TRUNCATED_SUM(param, step)
     else:

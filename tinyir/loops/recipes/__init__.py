@@ -33,7 +33,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "nn.depthwise_conv2d": (float_depthwise, float_convolution),
     "nn.dense": (float_dense,),
     "grad.dense_input": (dense_gradient,),
-    "grad.dense_weight": (dense_gradient,),
+    "grad.dense_weight": (dense_gradient, flat_elementwise),
     "grad.conv2d_input": (pointwise_input,),
     "grad.conv2d_weight": (weight_sums,),
     "grad.depthwise_input": (depthwise_input,),
