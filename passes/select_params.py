@@ -38,7 +38,8 @@ class SelectParams(Pass):
     The bias of a quantised layer gets a type with scales: those of its input times those of its weights.
 
     Needs: nothing; runs before any pass that merges or folds constants.  Leaves: arguments for what is trained,
-    constants for what is frozen.  Refuses a model or a plan without anything to train, and a plan that does not fit.
+    constants for what is frozen.  Refuses a model or a plan without anything to train, a plan that does not fit, and
+    an int32 bias so large that sums could overflow once the layer is trained.
     """
 
     name: ClassVar[str] = "select-params"
