@@ -1,25 +1,6 @@
-"""Does quantisation-aware scaling matter? Transfer learning of an int8 model, against the same in floats.
+"""Does quantisation-aware scaling matter? Transfer learning of an int8 backbone, against the same in floats.
 
-    python examples/digits/train.py --classes 0,1,2,3,4 --out /tmp/half        # needs TensorFlow; see there
-    python benchmarks/qas.py /tmp/half/digits.tflite [--images 200] [--epochs 10] [--seeds 3] [--jobs 2]
-
-The model knows the digits 0 to 4. All its weights and biases are trained, one image at a time, on images of the digits
-5 to 9, with plain SGD and a rate that falls to 0 along a half cosine: as integers by the C of this machine, and as
-floats from the same values. Each way takes the best of its rates, by the mean accuracy on images that are neither
-trained on nor tested. Printed is the accuracy on the held-out images of `train.py`. Needs scikit-learn.
-
-With the defaults, of 224 images (20 % is chance):
-
-    trained                                  rate    accuracy % (deviation)   of each seed
-    float32                                  0.03    96.4 (0.4)               96.9 96.4 96.0
-    int8, QAS, stochastic rounding           0.03    97.6 (0.6)               96.9 97.8 98.2
-    int8, QAS, nearest                       0.03    96.7 (0.2)               96.9 96.4 96.9
-    int8, QAS, truncation (TinyEngine's C)   0.003   20.1 (0.0)               20.1 20.1 20.1
-    int8, stochastic rounding                1000    97.2 (0.6)               96.4 97.3 97.8
-    int8, nearest                            1000    96.4 (0.6)               96.0 96.0 97.3
-
-So QAS costs nothing against floats and takes their rates; given rates of their own, integers without it do as well on
-this small task. Truncation ends at chance: it moves weights toward 0 whatever the gradient.
+python benchmarks/qas.py [--task mcunet|digits] [--seeds 5] [--epochs 10]
 """
 
 from __future__ import annotations
@@ -27,203 +8,196 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from functools import cache
-from itertools import product
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from common import models_folder
+from training import SCHEMES
+from transfer import Array, Data, Examples, cut, float_twin, make_data, scale_classifier
 
 import tinyir
-from tinyir.frontends.load import load
-from tinyir.ir.builder import FuncBuilder
-from tinyir.ir.core import Module, Op, Value
-from tinyir.ir.opdef import Trait
-from tinyir.ir.ops.func import Const
-from tinyir.ir.types import DType, QType, TensorType
+from tinyir.frontends import training_npz
+from tinyir.ir.clone import clone_module
+from tinyir.ir.core import Module
+from tinyir.passes.manager import PassManager
+from tinyir.passes.replace_classifier import ReplaceClassifier
 from tinyir.pipeline import Training
-from tinyir.runtime.train_program import Trainer
+from tinyir.runtime.train_program import RNG, Trainer, seeded
 from tinyir.tables import print_table
+from tinyir.train_plan import TrainPlan, choose, layers
 
-Array = npt.NDArray[Any]
+ROOT = Path(__file__).parents[1]
+IMAGES, CHOOSE = 200, 300
+BESIDE = (0.4, 2.5)
+"""Further rates, times the best power of ten."""
 
-CLASSES = [5, 6, 7, 8, 9]
-REAL_RATES = (0.003, 0.01, 0.03)
-INTEGER_RATES = (100.0, 1000.0, 10000.0)
+
+@dataclass(frozen=True)
+class Task:
+    """A backbone with a classifier for the digits `classes`, what of it is trained, and the side of its images."""
+
+    backbone: Callable[[], Module]
+    classes: list[int]
+    plan: TrainPlan
+    side: int
+
+
+def mcunet() -> Module:
+    """MIT's int8 MCUNet for ImageNet, with a new classifier."""
+    return training_npz.load(models_folder() / "training" / "mcunet-5fps.npz", 10)
+
+
+def digits() -> Module:
+    """The backbone of examples/finetune, which knows the digits 0 to 4, with a new classifier."""
+    module = tinyir.load(ROOT / "examples" / "finetune" / "backbone.tflite")
+    PassManager([ReplaceClassifier(classes=5)]).run(module)
+    return module
+
+
+TASKS = {
+    "mcunet": Task(mcunet, list(range(10)), SCHEMES["49"], 128),
+    "digits": Task(digits, [5, 6, 7, 8, 9], TrainPlan.read(ROOT / "examples" / "finetune" / "all.toml"), 8),
+}
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to train: floats or integers, how, and the rates that are tried."""
+    """One way to train. `powers`: of ten, the rates that are tried first. `own`: the classifier, which is real, has
+    the best rate of QAS, and the rates are those of the integers alone."""
 
     name: str
-    training: Training
-    rates: tuple[float, ...]
+    powers: range
+    training: Training = field(default_factory=Training)
+    classifier_alone: bool = False
     floats: bool = False
+    own: bool = False
 
 
+QAS = Way("int8, QAS, stochastic rounding", range(-3, 0))
 WAYS = [
-    Way("float32", Training(), REAL_RATES, floats=True),
-    Way("int8, QAS, stochastic rounding", Training(), REAL_RATES),
-    Way("int8, QAS, nearest", Training(rounding="nearest"), REAL_RATES),
-    Way("int8, QAS, truncation (TinyEngine's C)", Training(rounding="truncate"), REAL_RATES),
-    Way("int8, stochastic rounding", Training(qas=False), INTEGER_RATES),
-    Way("int8, nearest", Training(rounding="nearest", qas=False), INTEGER_RATES),
+    Way("classifier alone", range(-3, 0), classifier_alone=True),
+    Way("float32", range(-3, 0), floats=True),
+    QAS,
+    Way("int8, QAS, nearest", range(-3, 0), Training(rounding="nearest")),
+    Way("int8, QAS, truncation (TinyEngine's C)", range(-6, 0), Training(rounding="truncate")),
+    Way("int8, one rate for all", range(-3, 6), Training(qas=False)),
+    Way("int8, integers at a rate of their own", range(1, 9), Training(qas=False), own=True),
 ]
 
 
 @dataclass(frozen=True)
-class Data:
-    """Images [n, 1, 8, 8, 1] as the int8 model takes them, and labels, in three parts."""
+class Result:
+    """The best rate of a way, and the accuracies on the test images, in percent, of each seed."""
 
-    train: tuple[Array, Array]
-    choose: tuple[Array, Array]
-    test: tuple[Array, Array]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training, and the accuracies after it in percent."""
-
-    way: int
+    way: Way
     rate: float
-    seed: int
-    choose: float
-    test: float
+    test: list[float]
 
 
-# -- the float model --------------------------------------------------------------------------------------------------
+class Lab:
+    """A task and what its runs share: the features that the frozen layers give, and the compiled programs."""
+
+    def __init__(self, task: Task, epochs: int) -> None:
+        self.task, self.epochs = task, epochs
+        self.head_rate = 0.0
+        module = task.backbone()
+        first = min(layer.index for layer in choose(task.plan, layers(module.main)))
+        self._trunk, self.tail = cut(module, first) if first else (None, module)
+        moved = (replace(s, layer=s.layer - first) if isinstance(s.layer, int) else s for s in task.plan.weights)
+        self.plan = replace(task.plan, weights=tuple(moved))
+        self._programs: dict[Any, tuple[Trainer, dict[str, Array]]] = {}
+
+    @cached_property
+    def data(self) -> Data:
+        """What the layers that train read, int8: frozen layers see each image once."""
+        data = make_data(self.task.side, self.task.classes, IMAGES, CHOOSE)
+        if self._trunk is None:
+            return data
+        trunk = tinyir.compile(self._trunk, measure=False)
+        parts = (data.train, data.choose, data.test)
+        return Data(*((np.stack([trunk.run(x, "host")[0] for x in images]), labels) for images, labels in parts))
+
+    def given(self, way: Way, x: Array) -> Array:
+        """`x` as the program takes it."""
+        quant = self.tail.main.args[0].type.quant
+        assert quant is not None
+        real = (x.astype(np.float32) - np.float32(quant.zero_point)) * np.float32(quant.scale)
+        return np.asarray(real) if way.floats else x
+
+    def program(self, way: Way, rate: float) -> tuple[Trainer, dict[str, Array]]:
+        """The C of this machine, and the parameters that it begins with."""
+        factor = math.sqrt(self.head_rate / rate) if way.own else 1.0
+        key = (way.name, factor)
+        if key not in self._programs:
+            module = float_twin(self.tail) if way.floats else clone_module(self.tail)
+            scale_classifier(module, factor)
+            plan = TrainPlan() if way.classifier_alone else self.plan
+            with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
+                path = Path(folder) / "plan.toml"
+                path.write_text(plan.text())
+                compiled = tinyir.compile(module, train=replace(way.training, plan=path), measure=False)
+            trainer = compiled.trainer("host")
+            self._programs[key] = trainer, trainer.params
+        return self._programs[key]
+
+    def train(self, way: Way, rate: float, seed: int) -> Trainer:
+        """One image a step, the rate falling to 0 along half a cosine; `seed` orders the images and rounds. Ends early
+        where the loss is no number."""
+        trainer, start = self.program(way, rate)
+        trainer.set_params({name: seeded(seed) if name == RNG else value for name, value in start.items()})
+        images, labels = self.data.train
+        rng = np.random.default_rng(seed)
+        order = np.concatenate([rng.permutation(len(labels)) for _ in range(self.epochs)])
+        for step, i in enumerate(order):
+            now = rate * 0.5 * (1 + math.cos(math.pi * step / len(order)))
+            if trainer.step(self.given(way, images[i]), int(labels[i]), now).status:
+                break
+        return trainer
+
+    def accuracy(self, way: Way, trainer: Trainer, part: Examples) -> float:
+        """Percent of the images that get their label."""
+        right = [int(trainer.run(self.given(way, x)).argmax()) == int(y) for x, y in zip(*part, strict=True)]
+        return 100 * float(np.mean(right))
+
+    def measure(self, way: Way, seeds: int) -> Result:
+        """The accuracies with the rate that is best on the images to choose by, with the first seed."""
+        scores: dict[float, float] = {}
+        for rates in ([10.0**k for k in way.powers], BESIDE):
+            best = max(scores, key=scores.__getitem__, default=1.0)
+            for rate in rates if not scores else [best * r for r in rates]:
+                scores[rate] = self.accuracy(way, self.train(way, rate, 0), self.data.choose)
+                print(f"  {way.name}, rate {rate:g}: {scores[rate]:.1f}", file=sys.stderr, flush=True)
+        best = max(scores, key=scores.__getitem__)
+        test = [self.accuracy(way, self.train(way, best, seed), self.data.test) for seed in range(seeds)]
+        print(f"{way.name}, rate {best:g}: {test}", file=sys.stderr, flush=True)
+        return Result(way, best, test)
 
 
-def float_twin(module: Module) -> Module:
-    """The model with the real numbers that its integers stand for, and nothing rounded. Needs: one input."""
-    b = FuncBuilder()
-    (x,) = module.main.args
-    env: dict[Value, Value] = {x: b.arg(_real(x.type), x.name)}
-    for op in module.main.ops[:-1]:
-        if isinstance(op, Const):
-            continue
-        for index, value in enumerate(op.operands):
-            if value not in env:
-                env[value] = b.const(_numbers(op, index), value.name, layout=value.type.layout)
-        types = [_real(result.type) for result in op.results]
-        twin = type(op)(*(env[v] for v in op.operands), types=types, name=op.results[0].name, **op.attrs)
-        b.insert(twin)
-        env.update(zip(op.results, twin.results, strict=True))
-    return Module([b.ret(*(env[v] for v in module.main.outputs))], {"name": "twin"})
-
-
-def _real(type: TensorType) -> TensorType:
-    return type.with_elem(DType.F32)
-
-
-def _numbers(op: Op, index: int) -> Array:
-    """What the constant operand stands for; the bias of a layer has the scales of its input times its weights."""
-    const = op.operands[index].defining_op
-    assert isinstance(const, Const) and op.has(Trait.CONTRACTION)
-    x, w = (value.type.quant for value in op.operands[:2])
-    assert isinstance(x, QType) and isinstance(w, QType)
-    value = const.value.astype(np.float64)
-    if index == 2:
-        return np.asarray(value * np.array(w.scales) * x.scale, np.float32)
-    shape = [-1 if i == w.axis else 1 for i in range(value.ndim)]
-    scales, zeros = (np.array(v, np.float64).reshape(shape) for v in (w.scales, w.zero_points))
-    return np.asarray((value - zeros) * scales, np.float32)
-
-
-# -- training ---------------------------------------------------------------------------------------------------------
-
-
-@cache
-def load_data(images: int) -> Data:
-    """`images` to train on, the others of the training part to choose the rate by, and the held-out ones."""
-    sys.path.append(str(Path(__file__).parents[1] / "examples" / "digits"))
-    import train as digits
-
-    split = digits.load_split(CLASSES)
-    rng = np.random.default_rng(0)
-    order = rng.permutation(len(split.train_images))
-    chosen, rest = order[:images], order[images:]
-    pixels, labels = _stored(split.train_images), split.train_labels
-    train, choose = ((pixels[part], labels[part]) for part in (chosen, rest))
-    return Data(train, choose, (_stored(split.test_images), split.test_labels))
-
-
-def _stored(images: Array) -> Array:
-    """Pixels of 0 to 1 under the scale 1/255 and the zero point -128."""
-    return (np.round(images * 255) - 128).astype(np.int8)[:, np.newaxis]
-
-
-@cache
-def trainer_of(model: Path, way: int) -> tuple[Trainer, dict[str, Array]]:
-    """The C of this machine, which is compiled once, and the parameters that it begins with."""
-    module, chosen = load(model), WAYS[way]
-    program = tinyir.compile(float_twin(module) if chosen.floats else module, train=chosen.training, measure=False)
-    trainer = program.trainer("host")
-    return trainer, trainer.params
-
-
-def given(images: Array, floats: bool) -> Array:
-    """The images as the model takes them."""
-    return ((images.astype(np.float32) + 128) / np.float32(255)) if floats else images
-
-
-def accuracy(trainer: Trainer, part: tuple[Array, Array], floats: bool) -> float:
-    """Percent of the images that get their label."""
-    images = given(part[0], floats)
-    right = [int(trainer.run(x).argmax()) == int(label) for x, label in zip(images, part[1], strict=True)]
-    return 100 * float(np.mean(right))
-
-
-def run(model: Path, way: int, rate: float, seed: int, images: int, epochs: int) -> Run:
-    """Train once; `seed` orders the images and rounds."""
-    chosen, data = WAYS[way], load_data(images)
-    trainer, start = trainer_of(model, way)
-    trainer.set_params({name: np.array([seed, 0], np.int32) if name == "rng" else v for name, v in start.items()})
-    rng = np.random.default_rng(seed)
-    xs, labels = given(data.train[0], chosen.floats), data.train[1]
-    order = np.concatenate([rng.permutation(len(labels)) for _ in range(epochs)])
-    for step, i in enumerate(order):
-        trainer.step(xs[i], int(labels[i]), rate * 0.5 * (1 + math.cos(math.pi * step / len(order))))
-    parts = [accuracy(trainer, part, chosen.floats) for part in (data.choose, data.test)]
-    return Run(way, rate, seed, *parts)
-
-
-def table(runs: Sequence[Run]) -> list[list[str]]:
-    """A line for each way: the rate that is best on the images to choose by, and the accuracies with it."""
-    lines = []
-    for way, chosen in enumerate(WAYS):
-        mine = [r for r in runs if r.way == way]
-        rates = sorted({r.rate for r in mine})
-        if not rates:
-            continue
-        best = max(rates, key=lambda rate: np.mean([r.choose for r in mine if r.rate == rate]))
-        tests = [r.test for r in mine if r.rate == best]
-        each = " ".join(f"{t:.1f}" for t in tests)
-        lines.append([chosen.name, f"{best:g}", f"{np.mean(tests):.1f} ({np.std(tests):.1f})", each])
-    return lines
+def row(result: Result) -> list[str]:
+    """A line of the table."""
+    test = result.test
+    each = " ".join(f"{t:.1f}" for t in test)
+    return [result.way.name, f"{result.rate:g}", f"{np.mean(test):.1f} ({np.std(test):.1f})", each]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Transfer learning with and without quantisation-aware scaling.")
-    parser.add_argument("model", type=Path, help="int8 digits model of 5 classes")
-    parser.add_argument("--images", type=int, default=200, help="to train on")
+    parser.add_argument("--task", choices=list(TASKS), default="mcunet")
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
     args = parser.parse_args()
-    tasks = [
-        (args.model, way, rate, seed, args.images, args.epochs)
-        for way, chosen in enumerate(WAYS)
-        for rate, seed in product(chosen.rates, range(args.seeds))
-    ]
-    with ProcessPoolExecutor(args.jobs) as pool:
-        runs = list(pool.map(run, *zip(*tasks, strict=True)))
-    print_table("", ["trained", "rate", "accuracy % (deviation)", "of each seed"], table(runs), sys.stdout)
+    lab = Lab(TASKS[args.task], args.epochs)
+    results = []
+    for way in WAYS:
+        results.append(lab.measure(way, args.seeds))
+        if way is QAS:
+            lab.head_rate = results[-1].rate
+    print_table("", ["trained", "rate", "accuracy % (deviation)", "of each seed"], list(map(row, results)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import Builder
 from tinyir.ir.clone import clone_func
 from tinyir.ir.core import Block, Func, Module, Op, Value
 from tinyir.ir.gradients import Backward, gradient
-from tinyir.ir.ops.expand import storage
+from tinyir.ir.ops.expand import constant_of, storage
 from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.int_elementwise import Dequantize
 from tinyir.ir.ops.nn_elementwise import Add
@@ -62,6 +63,7 @@ class BuildBackward(StepOptions, Pass):
         func = _with_rate(clone_func(main), self.target)
         ret = func.block.terminator
         params = state_args(func)
+        integers.starts = _starts(module, params)
         memory = _Memory(module, func, optimizer, integers, params)
         (output,) = ret.operands
         forward = func.ops[:-1]
@@ -79,6 +81,13 @@ class BuildBackward(StepOptions, Pass):
         drop_dead_ops(func)
         module.funcs[STEP] = func
         return {"forward ops": len(forward), "ops of a step": len(func.ops)}
+
+
+def _starts(module: Module, params: Sequence[Value]) -> dict[Value, npt.NDArray[Any]]:
+    """The first values of the parameters that have constant ones."""
+    init = module.funcs.get(INIT)
+    values = [constant_of(value) for value in init.outputs] if init else []
+    return {param: value for param, value in zip(params, values, strict=False) if value is not None}
 
 
 def add_state(module: Module, step: Func, slot: Slot) -> Value:

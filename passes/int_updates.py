@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Value
@@ -15,7 +17,7 @@ from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.random import NextStep, Random
 from tinyir.ir.ops.tensor import Typed
 from tinyir.ir.ops.train import Sgd
-from tinyir.ir.ops.train_int import LIMITS, SgdInt
+from tinyir.ir.ops.train_int import SgdInt, limits
 from tinyir.ir.training import Rounding
 from tinyir.ir.types import DType
 
@@ -33,6 +35,8 @@ class IntUpdates:
     rounding: Rounding
     qas: bool
     rng: Value | None = None
+    starts: Mapping[Value, npt.NDArray[Any]] = field(default_factory=dict)
+    """What parameters are at first, where that is known."""
     _drawn: int = field(default=0, init=False)
 
     def draws_for(self, params: Sequence[Value]) -> bool:
@@ -65,7 +69,7 @@ class IntUpdates:
             words = stored.type.with_elem(DType.I32)
             operands.append(b.add(Random(self.rng, salt=self._drawn, shape=words.shape, types=words)))
             self._drawn += 1
-        lo, hi = LIMITS[stored.type.storage]
+        lo, hi = limits(stored.type.storage, self.starts.get(param))
         new = b.add(
             SgdInt(*operands, rounding=self.rounding, lo=lo, hi=hi, types=stored.type, name=f"{param.name}.new")
         )

@@ -10,7 +10,9 @@ import numpy as np
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Func, Module, Op, Value
+from tinyir.ir.ops.expand import bias_room, constant_of, taps_of
 from tinyir.ir.ops.func import Const
+from tinyir.ir.ops.train_int import LIMITS
 from tinyir.ir.training import INIT
 from tinyir.ir.types import DType, QType, TensorType
 from tinyir.passes.registry import Pass
@@ -36,7 +38,8 @@ class SelectParams(Pass):
     The bias of a quantised layer gets a type with scales: those of its input times those of its weights.
 
     Needs: nothing; runs before any pass that merges or folds constants.  Leaves: arguments for what is trained,
-    constants for what is frozen.  Refuses a model or a plan without anything to train, and a plan that does not fit.
+    constants for what is frozen.  Refuses a model or a plan without anything to train, a plan that does not fit, and
+    an int32 bias so large that sums could overflow once the layer is trained.
     """
 
     name: ClassVar[str] = "select-params"
@@ -71,6 +74,7 @@ class _Selection:
 
     def add_layer(self, layer: Layer, what: Chosen) -> None:
         """Train of a layer what `what` says."""
+        _require_room(layer)
         trained = frozen = layer.op
         if 0 < what.channels < layer.channels:
             trained, frozen = split_channels(layer, what.channels)
@@ -100,6 +104,22 @@ class _Selection:
         func = self.init.ret(*self.values)
         func.attrs["updates"] = tuple(range(len(self.values)))
         return func
+
+
+def _require_room(layer: Layer) -> None:
+    """Raise IRError where the sums of a quantised layer could overflow once its weights or its bias are trained."""
+    op = layer.op
+    bias = constant_of(op.operands[2]) if len(op.operands) > 2 else None
+    if bias is None or bias.dtype != np.int32:
+        return
+    room = bias_room(taps_of(op.operands[1].type))
+    worst = int(np.abs(bias.astype(np.int64)).max(initial=0))
+    if worst > max(room, LIMITS[DType.I32][1]):
+        raise IRError(
+            f"`{layer.name}` cannot be trained: a bias of {worst} leaves its int32 accumulator no room",
+            loc=op.loc,
+            help=f"at most {room} beside that many products; leave this layer out of the plan",
+        )
 
 
 def _param_type(op: Op, type: TensorType) -> TensorType:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from tinyir.diagnostics import IRError, Loc, ModelError, Source
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Func, Module, Value
-from tinyir.ir.ops.expand import INT32_MAX
+from tinyir.ir.ops.expand import bias_room
 from tinyir.ir.ops.nn_contraction import Conv2D, Dense, DepthwiseConv2D
 from tinyir.ir.ops.nn_elementwise import Add
 from tinyir.ir.ops.nn_quantize import Dequantize
@@ -196,7 +196,7 @@ def _bias_within_reach(name: str, bias: Array, weight: Array, factors: Array) ->
     seen then. Raises ModelError where a result could change by that.
     """
     products = 256 * np.abs(weight.reshape(len(bias), -1).astype(np.int64)).sum(axis=1)
-    most = INT32_MAX - (weight[0].size << 15)
+    most = bias_room(weight[0].size)
     moved = np.clip(bias, -most, most)
     for channel in np.flatnonzero(moved != bias):
         ends = [

@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 INT32_MAX = 2**31 - 1
 
 MAX_TAPS = 32767
-"""How many products |x - zero_point| * |w| <= 255 * 127 an accumulator holds beside a trained bias, which an update
-keeps within +-2^30 (`train_int.LIMITS`)."""
+"""How many products a layer that trains may sum: `bias_room` is then 2^30 or more, what updates keep biases within
+(`train_int.limits`)."""
+
+
+def bias_room(taps: int) -> int:
+    """How large a bias may be so that no int8 input and no int8 weights overflow an int32 accumulator, in any order of
+    the sum: each of `taps` products x * w and zero_point * w is within +-2^14."""
+    return INT32_MAX - (taps << 15)
+
+
+def taps_of(w: TensorType) -> int:
+    """How many products each output of a layer with the weights `w` sums."""
+    return w.elements // w.shape[output_axis(w)]
 
 
 def constant_of(value: Value) -> npt.NDArray[Any] | None:
@@ -115,8 +126,7 @@ def _bias_over(b: Builder, op: Op, weights: npt.NDArray[Any], bias: Value | None
 
 
 def _check_taps(op: Op) -> None:
-    w = op.operands[1].type
-    taps = w.elements // w.shape[output_axis(w)]
+    taps = taps_of(op.operands[1].type)
     op.require(taps <= MAX_TAPS, f"sums {taps} products, more than a layer with a trained bias may: {MAX_TAPS}")
 
 

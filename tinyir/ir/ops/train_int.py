@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
+
+import numpy.typing as npt
 
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
@@ -14,8 +16,16 @@ from tinyir.ir.types import DType, TensorType
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 
 LIMITS = {DType.I8: (-127, 127), DType.I32: (-(2**30), 2**30)}
-"""What parameters are limited to. Weights are symmetric, as TFLite has them; biases leave an accumulator room for the
-products (`expand.MAX_TAPS`)."""
+
+
+def limits(elem: DType, start: npt.NDArray[Any] | None = None) -> tuple[int, int]:
+    """What a parameter is limited to. Weights are symmetric, as TFLite has them; biases leave an accumulator room for
+    the products (`expand.MAX_TAPS`). One whose values at the `start` are beyond that, as biases of dead channels are,
+    may stay as far: a step of the rate 0 changes nothing, and `select-params` has proved that there is room."""
+    lo, hi = LIMITS[elem]
+    if start is None or start.size == 0:
+        return lo, hi
+    return min(lo, int(start.min())), max(hi, int(start.max()))
 
 
 @define_op("train.sgd_int", Trait.PURE, Trait.ELEMENTWISE)
