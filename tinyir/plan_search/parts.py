@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tinyir.diagnostics import UsageError
+from tinyir.backends.cortex_m7.program import params_bytes
+from tinyir.diagnostics import LimitError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.ir.training import STEP
+from tinyir.ir.training import STEP, entries
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Options, Training, compile_file
+from tinyir.plan_search.profile import Places, Profile, profile_of
 from tinyir.runtime.program import TensorInfo
 from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
 
@@ -22,15 +24,18 @@ RATIOS = (1.0, 0.5, 0.25, 0.125)
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of RAM of a program: the planned arena, over forward, backward and updates, and the parameters."""
+    """Bytes of RAM of a program: the planned arena, over forward, backward and updates, the parameters, and the stack
+    where it was measured. `profile` is what the arena holds over time."""
 
     arena: int
     params: int
+    stack: int | None = None
+    profile: Profile = field(default=Profile((), ()), repr=False)
 
     @property
     def ram(self) -> int:
-        """All of it; the stack, which takes a C compiler to know, is not in it."""
-        return self.arena + self.params
+        """All of it."""
+        return self.arena + self.params + (self.stack or 0)
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,29 @@ def planned(task: Task, plan: TrainPlan | None, options: Options) -> tuple[Optio
 
 
 def needs(task: Task, plan: TrainPlan) -> Needs | None:
-    """What the program of `plan` needs, from its compilation; None for a plan that the model cannot be trained by."""
-    bare = replace(task.options, target="host", backend="c", measure=False, max_ram=None, max_flash=None)
-    options, folder = planned(task, plan, bare)
+    """What the program of `plan` needs by its memory plan, without the stack; None for a plan that the model cannot be
+    trained by."""
+    options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None))
+    module = load(task.model)
+    with folder:
+        try:
+            PassManager(options.pipeline(), verify_each=False).run(module)
+        except PlanError:
+            return None
+    arena = max(int(func.attrs["arena_bytes"]) for func in entries(module))
+    return Needs(arena, params_bytes(module), None, profile_of(module, Places(model_of(task).main)))
+
+
+def measured(task: Task, plan: TrainPlan) -> Needs | None:
+    """What the program of `plan` needs once it is compiled, with the stack where there are tools to measure it; None
+    where it cannot be trained so, or does not fit in the target."""
+    options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None, max_ram=None))
     with folder:
         try:
             report = compile_file(task.model, options).report
-        except PlanError:
+        except (PlanError, LimitError):
             return None
-    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]))
+    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
 
 
 def model_of(task: Task) -> Module:
