@@ -11,11 +11,12 @@ from tinyir.backends.cortex_m7.program import params_bytes
 from tinyir.diagnostics import LimitError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.ir.training import STEP, entries
+from tinyir.ir.training import STEP, entries, state_args
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Options, Training, compile_file
 from tinyir.plan_search.profile import Places, Profile, profile_of
 from tinyir.runtime.program import TensorInfo
+from tinyir.runtime.train_program import RNG
 from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
 
 RATIOS = (1.0, 0.5, 0.25, 0.125)
@@ -25,11 +26,13 @@ RATIOS = (1.0, 0.5, 0.25, 0.125)
 @dataclass(frozen=True)
 class Needs:
     """Bytes of RAM of a program: the planned arena, over forward, backward and updates, the parameters, and the stack
-    where it was measured. `profile` is what the arena holds over time."""
+    where it was measured. `shared` of the parameters is state that there is once, whatever is trained: that of random
+    numbers. `profile` is what the arena holds over time."""
 
     arena: int
     params: int
     stack: int | None = None
+    shared: int = field(default=0, repr=False)
     profile: Profile = field(default=Profile((), ()), repr=False)
 
     @property
@@ -84,7 +87,8 @@ def needs(task: Task, plan: TrainPlan) -> Needs | None:
         except PlanError:
             return None
     arena = max(int(func.attrs["arena_bytes"]) for func in entries(module))
-    return Needs(arena, params_bytes(module), None, profile_of(module, Places(model_of(task).main)))
+    shared = sum(value.type.bytes for value in state_args(module.main) if value.name == RNG)
+    return Needs(arena, params_bytes(module), None, shared, profile_of(module, Places(model_of(task).main)))
 
 
 def measured(task: Task, plan: TrainPlan) -> Needs | None:

@@ -37,8 +37,8 @@ WORK = 200_000
 
 @dataclass(frozen=True)
 class Saved:
-    """Bytes kept for the gradients: the tensor they are part of, which part (`WHOLE`, bits, or the layer that channels are for), the size of
-    that and of the whole tensor, and the windows between which they are kept, both excluded."""
+    """Bytes kept for the gradients: the tensor they are part of, which part (`WHOLE`, bits, or the layer that channels
+    are for), the size of that and of the whole tensor, and the windows between which they are kept, both excluded."""
 
     tensor: str
     part: str
@@ -167,6 +167,6 @@ class Ledger:
     def needs(self, table: Bytes) -> Bytes:
         """The bytes of each window. Parts of a tensor take no more than the whole of it."""
         if not len(self.row):
-            return table[-1]
+            return np.asarray(table[-1])
         saved = np.minimum(np.add.reduceat(table[:-1], self.starts, axis=0), self.whole)
         return np.asarray(saved.sum(axis=0) + table[-1])

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from tinyir.diagnostics import LimitError, UsageError
+from tinyir.pipeline import compile_file
 from tinyir.plan_search.contribution import Lesson, gradients, loss_after
-from tinyir.plan_search.knapsack import Choice, Knapsack, Option
-from tinyir.plan_search.parts import Needs, Task, check_task, groups, model_of, needs, together
+from tinyir.plan_search.evolve import evolve
+from tinyir.plan_search.exact import BestFirst
+from tinyir.plan_search.parts import Needs, Task, check_task, groups, measured, model_of, needs, planned, together
+from tinyir.plan_search.space import NONE, Choice, Option, Space
+from tinyir.target import get_target
 from tinyir.train_plan import TrainPlan, layers
 
 MAX_PLANS = 40
-"""Choices that are compiled to see whether they fit; then parts are left out of the last until it does."""
+"""Choices that are compiled, the best by the bounds first, to see whether they fit; then one is bred (`evolve`)."""
+
+MAX_ATTEMPTS = 8
+"""Bred choices that are compiled, each with as much more to spare as bounds were seen to miss."""
+
+AT_A_TIME = 4
+"""Choices that are compiled at a time where there are processes for it."""
 
 Progress = Callable[[int, int, str], None]
 """Told how many of how many things are done, and what is being done."""
@@ -36,13 +47,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Found:
-    """The plan, what it needs and is estimated to be worth, and the parts it was chosen from. `exact`: no choice of
-    parts that fits has a larger sum of gains, provided that training more never makes the arena smaller."""
+    """The plan, what it needs and is estimated to be worth, and the parts it was chosen from. `proven`: no choice of
+    parts that fits has a larger sum of gains, provided that no program falls below the bound of its parts (see
+    `profile`; none that was compiled did). No choice is worth more than `bound`."""
 
     plan: TrainPlan
     needs: Needs
     gain: float
-    exact: bool
+    proven: bool
+    bound: float
     parts: tuple[Part, ...]
     compiled: int
 
@@ -62,18 +75,15 @@ def search(
     Raises LimitError where not even the classifier alone can be trained, and what compilation raises.
     """
     check_task(task)
+    target = get_target(task.options.target)
+    budget = budget if target.is_host else min(budget, target.ram.length)
     classifier = TrainPlan()
     offered = groups(layers(model_of(task).main))
     plans = [plan for group in offered for plan in group]
     sizes = _mapped(partial(needs, task), [classifier, *plans], pool, progress, "planning memory")
     base = sizes[0]
     assert base is not None
-    if base.ram > budget:
-        raise LimitError(
-            f"training the classifier alone needs {base.ram:,} bytes of RAM, {budget:,} are granted",
-            notes=[f"arena {base.arena:,} bytes, parameters {base.params:,} bytes"],
-            help="a smaller model, or --max-ram with more",
-        )
+    stack = _stack(task, budget)
     gains = _gains(task, classifier, plans, lesson, seed, pool, progress)
     parts = {
         plan: Part(plan, gain, size)
@@ -81,7 +91,32 @@ def search(
         if gain is not None and size is not None
     }
     useful = [[parts[p] for p in group if p in parts and parts[p].gain > 0] for group in offered]
-    return _choose(task, budget, base, [group for group in useful if group], tuple(parts.values()), progress)
+    useful = [group for group in useful if group]
+    room = budget - (stack or 0)
+    space = Space([[_option(part, base) for part in group] for group in useful], room, base.params, base.profile)
+    trials = _Trials(task, space, useful, budget, stack, pool, progress)
+    choice, size, proven, bound = _choose(trials, seed)
+    gain = space.sum(choice).gain
+    return Found(trials.plan(choice), size, gain, proven, bound, tuple(parts.values()), trials.compiled)
+
+
+def _option(part: Part, base: Needs) -> Option:
+    once = part.needs.shared - base.shared
+    return Option(part.gain, part.needs.params - base.params - once, once, part.needs.profile)
+
+
+def _stack(task: Task, budget: int) -> int | None:
+    """The stack of a program that trains the classifier alone, None where it is not measured. Raises LimitError where
+    not even that fits."""
+    options = replace(task.options, max_ram=budget)
+    with_plan, folder = planned(task, TrainPlan(), options)
+    with folder:
+        try:
+            stack = compile_file(task.model, with_plan).report["stack_bytes"]
+        except LimitError as error:
+            error.notes.insert(0, "that is the classifier alone, the least that a plan trains")
+            raise
+    return None if stack is None else int(stack)
 
 
 def _gains(
@@ -116,40 +151,81 @@ def _mapped(
     return found
 
 
-def _choose(
-    task: Task, budget: int, base: Needs, useful: list[list[Part]], parts: tuple[Part, ...], progress: Progress
-) -> Found:
-    """The best choice by the sums of gains; each that turns out not to fit is excluded, and the next one tried."""
-    options = [
-        [Option(p.gain, p.needs.params - base.params, max(p.needs.arena - base.arena, 0)) for p in group]
-        for group in useful
-    ]
-    knapsack = Knapsack(options, budget - base.ram)
-    compiled, exact = 0, True
-    choice = knapsack.best()
-    while True:
-        exact = exact and knapsack.proven
-        chosen = [group[i] for group, i in zip(useful, choice, strict=True) if i >= 0]
-        plan = together([part.plan for part in chosen])
-        size = needs(task, plan)
-        compiled += 1
-        progress(min(compiled, MAX_PLANS), MAX_PLANS, "choosing")
-        if size is not None and size.ram <= budget:
-            return Found(plan, size, sum(part.gain for part in chosen), exact, parts, compiled)
-        if compiled < MAX_PLANS:
-            knapsack.exclude(choice)
-            choice = knapsack.best()
-        else:
-            exact, choice = False, _without_worst(options, choice)
+@dataclass
+class _Trials:
+    """Compiles choices to see whether they fit, and keeps what came of it."""
+
+    task: Task
+    space: Space
+    groups: list[list[Part]]
+    budget: int
+    stack: int | None
+    pool: Executor | None
+    progress: Progress
+    compiled: int = 0
+    sound: bool = True
+    missed: int = 0
+    _found: dict[Choice, Needs | None] = field(default_factory=dict)
+
+    def plan(self, choice: Choice) -> TrainPlan:
+        """The plan of a choice."""
+        return together([group[i].plan for group, i in zip(self.groups, choice, strict=True) if i != NONE])
+
+    def first_that_fits(self, choices: Sequence[Choice]) -> tuple[Choice, Needs] | None:
+        """The first of `choices` whose program fits, with what that needs. Several are compiled at a time if there is a
+        pool; the answer is the same without."""
+        new = [choice for choice in choices if choice not in self._found]
+        plans = [self.plan(choice) for choice in new]
+        mapped = map if self.pool is None else self.pool.map
+        sizes = zip(new, mapped(partial(needs, self.task), plans), strict=True)
+        for choice in choices:
+            if choice not in self._found:
+                self._found[choice] = self._checked(*next(sizes))
+            fitting = self._found[choice]
+            if fitting is not None:
+                return choice, fitting
+        return None
+
+    def _checked(self, choice: Choice, size: Needs | None) -> Needs | None:
+        """What the program of `choice` needs, stack included, if that fits."""
+        self.compiled += 1
+        self.progress(min(self.compiled, MAX_PLANS), MAX_PLANS, "choosing")
+        if size is None:
+            return None
+        least = self.space.ram(self.space.sum(choice))
+        self.sound = self.sound and least <= size.ram
+        self.missed = max(self.missed, size.ram - least)
+        if size.ram + (self.stack or 0) > self.budget:
+            return None
+        if self.stack is None:
+            return size
+        whole = measured(self.task, self.plan(choice))
+        if whole is None or whole.ram > self.budget:
+            self.missed = max(self.missed, (whole.ram if whole else self.budget + 1) - self.stack - least)
+            return None
+        return whole
 
 
-def _without_worst(options: Sequence[Sequence[Option]], choice: Choice) -> Choice:
-    """The choice less the option that is worth least for its bytes."""
-    taken = [i for i, index in enumerate(choice) if index >= 0]
-
-    def worth(i: int) -> float:
-        option = options[i][choice[i]]
-        return option.gain / max(option.params + option.arena, 1)
-
-    worst = min(taken, key=worth)
-    return tuple(-1 if i == worst else index for i, index in enumerate(choice))
+def _choose(trials: _Trials, seed: int) -> tuple[Choice, Needs, bool, float]:
+    """The choice, what its program needs, whether it is proven to be the best, and what none is worth more than."""
+    order = BestFirst(trials.space)
+    turn = iter(order)
+    while trials.compiled < MAX_PLANS:
+        choices = list(itertools.islice(turn, AT_A_TIME))
+        found = trials.first_that_fits(choices)
+        if found is not None:
+            gain = trials.space.sum(found[0]).gain
+            return *found, trials.sound, gain
+        if len(choices) < AT_A_TIME:
+            break
+        for choice in choices:
+            order.exclude(choice)
+    best: tuple[Choice, Needs] | None = None
+    for attempt in range(MAX_ATTEMPTS):
+        best = trials.first_that_fits([evolve(trials.space, trials.missed, seed + attempt)])
+        if best is not None:
+            break
+    nothing = (NONE,) * len(trials.groups)
+    best = best or trials.first_that_fits([nothing])
+    assert best is not None
+    return *best, False, max(order.at_most, trials.space.sum(best[0]).gain)
