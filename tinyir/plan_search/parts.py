@@ -27,7 +27,7 @@ RATIOS = (1.0, 0.5, 0.25, 0.125)
 class Needs:
     """Bytes of RAM of a program: the planned arena, over forward, backward and updates, the parameters, and the stack
     where it was measured. `shared` of the parameters is state that there is once, whatever is trained: that of random
-    numbers. `profile` is what the arena holds over time."""
+    numbers. `profile` is what the arena holds over time, where that was asked for."""
 
     arena: int
     params: int
@@ -79,6 +79,17 @@ def planned(task: Task, plan: TrainPlan | None, options: Options) -> tuple[Optio
 def needs(task: Task, plan: TrainPlan) -> Needs | None:
     """What the program of `plan` needs by its memory plan, without the stack; None for a plan that the model cannot be
     trained by."""
+    module = _with_memory_plan(task, plan)
+    return None if module is None else _needs(module)
+
+
+def profiled(task: Task, plan: TrainPlan) -> Needs | None:
+    """`needs`, with the profile."""
+    module = _with_memory_plan(task, plan)
+    return None if module is None else replace(_needs(module), profile=profile_of(module, Places(model_of(task).main)))
+
+
+def _with_memory_plan(task: Task, plan: TrainPlan) -> Module | None:
     options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None))
     module = load(task.model)
     with folder:
@@ -86,12 +97,16 @@ def needs(task: Task, plan: TrainPlan) -> Needs | None:
             PassManager(options.pipeline(), verify_each=False).run(module)
         except PlanError:
             return None
+    return module
+
+
+def _needs(module: Module) -> Needs:
     arena = max(int(func.attrs["arena_bytes"]) for func in entries(module))
     shared = sum(value.type.bytes for value in state_args(module.main) if value.name == RNG)
-    return Needs(arena, params_bytes(module), None, shared, profile_of(module, Places(model_of(task).main)))
+    return Needs(arena, params_bytes(module), None, shared)
 
 
-def measured(task: Task, plan: TrainPlan) -> Needs | None:
+def compiled(task: Task, plan: TrainPlan) -> Needs | None:
     """What the program of `plan` needs once it is compiled, with the stack where there are tools to measure it; None
     where it cannot be trained so, or does not fit in the target."""
     options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None, max_ram=None))

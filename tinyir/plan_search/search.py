@@ -16,7 +16,18 @@ from tinyir.pipeline import compile_file
 from tinyir.plan_search.contribution import Lesson, gradients, loss_after
 from tinyir.plan_search.evolve import evolve
 from tinyir.plan_search.exact import BestFirst
-from tinyir.plan_search.parts import Needs, Task, check_task, groups, measured, model_of, needs, planned, together
+from tinyir.plan_search.parts import (
+    Needs,
+    Task,
+    check_task,
+    compiled,
+    groups,
+    model_of,
+    needs,
+    planned,
+    profiled,
+    together,
+)
 from tinyir.plan_search.space import NONE, Choice, Option, Space
 from tinyir.target import get_target
 from tinyir.train_plan import TrainPlan, layers
@@ -60,6 +71,19 @@ class Found:
     compiled: int
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What plans of a model are put together of: the program that trains the classifier alone, and groups of parts."""
+
+    base: Needs
+    groups: tuple[tuple[Part, ...], ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All parts."""
+        return tuple(part for group in self.groups for part in group)
+
+
 def search(
     task: Task,
     budget: int,
@@ -69,35 +93,72 @@ def search(
     pool: Executor | None = None,
     progress: Progress = lambda done, total, what: None,
 ) -> Found:
-    """The plan for `budget` bytes of RAM. Gains are losses saved after training on `lesson`, or without one squared
-    gradients on random examples, drawn from `seed`. The same arguments give the same plan, whatever the `pool`.
+    """The plan for `budget` bytes of RAM: arena, parameters and, where there are tools to measure it, stack. Gains are
+    losses saved after training on `lesson`, or without one squared gradients on random examples, drawn from `seed`. The
+    same arguments give the same plan, whatever the `pool`.
 
     Raises LimitError where not even the classifier alone can be trained, and what compilation raises.
     """
     check_task(task)
-    target = get_target(task.options.target)
-    budget = budget if target.is_host else min(budget, target.ram.length)
+    progress(0, 1, "the classifier alone")
+    base = _classifier(task)
+    _require(base, budget)
+    parts = _measure(task, base, lesson, seed, pool, progress)
+    return choose(task, budget, parts, seed=seed, pool=pool, progress=progress)
+
+
+def measure(
+    task: Task,
+    lesson: Lesson | None = None,
+    *,
+    seed: int = 0,
+    pool: Executor | None = None,
+    progress: Progress = lambda done, total, what: None,
+) -> Measured:
+    """What `choose` chooses from, for any budget. Arguments and errors as of `search`."""
+    check_task(task)
+    return _measure(task, _classifier(task), lesson, seed, pool, progress)
+
+
+def _measure(
+    task: Task, base: Needs, lesson: Lesson | None, seed: int, pool: Executor | None, progress: Progress
+) -> Measured:
     classifier = TrainPlan()
     offered = groups(layers(model_of(task).main))
     plans = [plan for group in offered for plan in group]
-    sizes = _mapped(partial(needs, task), [classifier, *plans], pool, progress, "planning memory")
-    base = sizes[0]
-    assert base is not None
-    stack = _stack(task, budget)
+    alone, *sizes = _mapped(partial(profiled, task), [classifier, *plans], pool, progress, "planning memory")
+    assert alone is not None
     gains = _gains(task, classifier, plans, lesson, seed, pool, progress)
     parts = {
         plan: Part(plan, gain, size)
-        for plan, gain, size in zip(plans, gains, sizes[1:], strict=True)
+        for plan, gain, size in zip(plans, gains, sizes, strict=True)
         if gain is not None and size is not None
     }
-    useful = [[parts[p] for p in group if p in parts and parts[p].gain > 0] for group in offered]
-    useful = [group for group in useful if group]
-    room = budget - (stack or 0)
-    space = Space([[_option(part, base) for part in group] for group in useful], room, base.params, base.profile)
-    trials = _Trials(task, space, useful, budget, stack, pool, progress)
+    found = [tuple(parts[plan] for plan in group if plan in parts) for group in offered]
+    return Measured(replace(alone, stack=base.stack), tuple(group for group in found if group))
+
+
+def choose(
+    task: Task,
+    budget: int,
+    measured: Measured,
+    *,
+    seed: int = 0,
+    pool: Executor | None = None,
+    progress: Progress = lambda done, total, what: None,
+) -> Found:
+    """The plan for `budget` bytes of RAM, put together of `measured` parts; arguments and errors as of `search`."""
+    target = get_target(task.options.target)
+    budget = budget if target.is_host else min(budget, target.ram.length)
+    base = measured.base
+    _require(base, budget)
+    useful = [group for parts in measured.groups if (group := [part for part in parts if part.gain > 0])]
+    options = [[_option(part, base) for part in group] for group in useful]
+    space = Space(options, budget - (base.stack or 0), base.params, base.profile)
+    trials = _Trials(task, space, useful, budget, base.stack, pool, progress)
     choice, size, proven, bound = _choose(trials, seed)
     gain = space.sum(choice).gain
-    return Found(trials.plan(choice), size, gain, proven, bound, tuple(parts.values()), trials.compiled)
+    return Found(trials.plan(choice), size, gain, proven, bound, measured.parts, trials.compiled)
 
 
 def _option(part: Part, base: Needs) -> Option:
@@ -105,18 +166,22 @@ def _option(part: Part, base: Needs) -> Option:
     return Option(part.gain, part.needs.params - base.params - once, once, part.needs.profile)
 
 
-def _stack(task: Task, budget: int) -> int | None:
-    """The stack of a program that trains the classifier alone, None where it is not measured. Raises LimitError where
-    not even that fits."""
-    options = replace(task.options, max_ram=budget)
-    with_plan, folder = planned(task, TrainPlan(), options)
+def _classifier(task: Task) -> Needs:
+    """What the compiled program needs that trains the classifier alone. Raises what compilation raises."""
+    options, folder = planned(task, TrainPlan(), replace(task.options, max_ram=None))
     with folder:
-        try:
-            stack = compile_file(task.model, with_plan).report["stack_bytes"]
-        except LimitError as error:
-            error.notes.insert(0, "that is the classifier alone, the least that a plan trains")
-            raise
-    return None if stack is None else int(stack)
+        report = compile_file(task.model, options).report
+    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
+
+
+def _require(base: Needs, budget: int) -> None:
+    if base.ram > budget:
+        stack = "" if base.stack is None else f", stack {base.stack:,} bytes"
+        raise LimitError(
+            f"training the classifier alone needs {base.ram:,} bytes of RAM, {budget:,} are granted",
+            notes=[f"arena {base.arena:,} bytes, parameters {base.params:,} bytes{stack}"],
+            help="a smaller model, or --max-ram with more",
+        )
 
 
 def _gains(
@@ -199,7 +264,7 @@ class _Trials:
             return None
         if self.stack is None:
             return size
-        whole = measured(self.task, self.plan(choice))
+        whole = compiled(self.task, self.plan(choice))
         if whole is None or whole.ram > self.budget:
             self.missed = max(self.missed, (whole.ram if whole else self.budget + 1) - self.stack - least)
             return None
