@@ -37,7 +37,7 @@ from tinyir.fit import Plan, evaluate, fit
 from tinyir.pipeline import Options, Training
 from tinyir.plan_search.contribution import Lesson
 from tinyir.plan_search.parts import RATIOS, Needs, Task, compiled, model_of, needs, tensors
-from tinyir.plan_search.search import choose, measure
+from tinyir.plan_search.search import best_plan, measure
 from tinyir.tables import print_table
 from tinyir.train_plan import Share, TrainPlan, layers
 from tinyir.training_data import Data, read_data
@@ -148,7 +148,7 @@ def measure_seed(seed: int, budgets: Sequence[int], steps: Sequence[int], progre
     progress.advance(bar)
     results, seen = [], dict[TrainPlan, tuple[float, ...]]()
     for budget in budgets:
-        searched = {"gradients": choose(task, budget, by_gradients), "trials": choose(task, budget, by_trials)}
+        searched = {"gradients": best_plan(task, budget, by_gradients), "trials": best_plan(task, budget, by_trials)}
         plans = {
             "classifier": TrainPlan(),
             "biases of the last k layers": last_biases(budget),

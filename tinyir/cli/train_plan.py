@@ -2,8 +2,8 @@
 
 Each part of a plan is tried together with the classifier: what it takes off the loss after some steps on the data, or
 without data the gradient it gets on random examples. Then the parts with the largest sum of gains are taken whose
-program fits. RAM is the arena that the memory planner finds for the whole step, and the parameters; the stack, some
-hundred bytes, comes on top.
+program fits. RAM is what `tinyir compile --max-ram` counts: the arena that the memory planner finds for the whole step,
+the parameters, and the stack where there are tools to measure it.
 """
 
 from __future__ import annotations

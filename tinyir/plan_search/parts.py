@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tinyir.backends.cortex_m7.program import params_bytes
 from tinyir.diagnostics import LimitError, UsageError
@@ -35,6 +36,11 @@ class Needs:
     shared: int = field(default=0, repr=False)
     profile: Profile = field(default=Profile((), ()), repr=False)
 
+    @staticmethod
+    def of(report: Mapping[str, Any]) -> Needs:
+        """What a compiled program needs."""
+        return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
+
     @property
     def ram(self) -> int:
         """All of it."""
@@ -50,13 +56,13 @@ class Task:
     training: Training
 
 
-def groups(layers: Sequence[Layer]) -> list[list[TrainPlan]]:
-    """The parts of plans for a model with `layers`, each with the classifier: biases to some depth, and for each other
-    layer shares of its input channels. A plan takes at most one part of each group."""
-    biased = [len(layers) - layer.index for layer in layers[:-1] if len(layer.op.operands) > 2]
+def groups(all_layers: Sequence[Layer]) -> list[list[TrainPlan]]:
+    """The parts of plans for a model with these layers, each with the classifier: first biases to some depth, then for
+    each other layer shares of its input channels. A plan takes at most one part of each group."""
+    biased = [len(all_layers) - layer.index for layer in all_layers[:-1] if len(layer.op.operands) > 2]
     found = [[TrainPlan(depth) for depth in reversed(biased)]]
-    for layer in layers[:-1]:
-        called = layer.name if layer.names and find_layer(layers, layer.name) is layer else layer.index
+    for layer in all_layers[:-1]:
+        called = layer.name if layer.names and find_layer(all_layers, layer.name) is layer else layer.index
         by_count = {max(1, round(ratio * layer.channels)): ratio for ratio in reversed(RATIOS)}
         found.append([TrainPlan(0, True, (Share(called, ratio),)) for _, ratio in sorted(by_count.items())])
     return [group for group in found if group]
@@ -112,10 +118,9 @@ def compiled(task: Task, plan: TrainPlan) -> Needs | None:
     options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None, max_ram=None))
     with folder:
         try:
-            report = compile_file(task.model, options).report
+            return Needs.of(compile_file(task.model, options).report)
         except (PlanError, LimitError):
             return None
-    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
 
 
 def model_of(task: Task) -> Module:

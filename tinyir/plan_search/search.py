@@ -12,6 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from tinyir.diagnostics import LimitError, UsageError
+from tinyir.ir.core import Func
+from tinyir.ir.views import view_root
 from tinyir.pipeline import compile_file
 from tinyir.plan_search.contribution import Lesson, gradients, loss_after
 from tinyir.plan_search.evolve import evolve
@@ -28,9 +30,10 @@ from tinyir.plan_search.parts import (
     profiled,
     together,
 )
+from tinyir.plan_search.profile import Places, Profile, bypassed
 from tinyir.plan_search.space import NONE, Choice, Option, Space
 from tinyir.target import get_target
-from tinyir.train_plan import TrainPlan, layers
+from tinyir.train_plan import Layer, TrainPlan, choose, layers
 
 MAX_PLANS = 40
 """Choices that are compiled, the best by the bounds first, to see whether they fit; then one is bred (`evolve`)."""
@@ -49,11 +52,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Part:
-    """A part of plans: what it is worth, in loss or squared gradient, and what a program with it alone needs."""
+    """A part of plans: what it is worth, in loss or squared gradient; what a program with it alone needs; the first
+    layer that it trains; and what is needed beside that where a layer up to `beyond` is trained as well."""
 
     plan: TrainPlan
     gain: float
     needs: Needs
+    layer: int
+    beyond: int = -1
+    beside: Profile = field(default=Profile((), ()), repr=False)
+
+    def option(self, base: Needs) -> Option:
+        """The part as the search sees it, beyond the program of the classifier."""
+        once = self.needs.shared - base.shared
+        params = self.needs.params - base.params - once
+        return Option(self.gain, params, once, self.needs.profile, self.layer, self.beyond, self.beside)
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ def search(
     base = _classifier(task)
     _require(base, budget)
     parts = _measure(task, base, lesson, seed, pool, progress)
-    return choose(task, budget, parts, seed=seed, pool=pool, progress=progress)
+    return best_plan(task, budget, parts, seed=seed, pool=pool, progress=progress)
 
 
 def measure(
@@ -115,7 +128,7 @@ def measure(
     pool: Executor | None = None,
     progress: Progress = lambda done, total, what: None,
 ) -> Measured:
-    """What `choose` chooses from, for any budget. Arguments and errors as of `search`."""
+    """What `best_plan` chooses from, for any budget. Arguments and errors as of `search`."""
     check_task(task)
     return _measure(task, _classifier(task), lesson, seed, pool, progress)
 
@@ -123,22 +136,47 @@ def measure(
 def _measure(
     task: Task, base: Needs, lesson: Lesson | None, seed: int, pool: Executor | None, progress: Progress
 ) -> Measured:
-    classifier = TrainPlan()
-    offered = groups(layers(model_of(task).main))
+    model = model_of(task).main
+    all_layers = layers(model)
+    offered = groups(all_layers)
     plans = [plan for group in offered for plan in group]
-    alone, *sizes = _mapped(partial(profiled, task), [classifier, *plans], pool, progress, "planning memory")
+    every = _every_layer(offered)
+    sizes = _mapped(partial(profiled, task), [TrainPlan(), *every, *plans], pool, progress, "planning memory")
+    alone, together_with, sizes = sizes[0], sizes[1 : 1 + len(every)], sizes[1 + len(every) :]
     assert alone is not None
-    gains = _gains(task, classifier, plans, lesson, seed, pool, progress)
-    parts = {
-        plan: Part(plan, gain, size)
-        for plan, gain, size in zip(plans, gains, sizes, strict=True)
-        if gain is not None and size is not None
-    }
+    gains = _gains(task, TrainPlan(), plans, lesson, seed, pool, progress)
+    parts: dict[TrainPlan, Part] = {}
+    for plan, gain, size in zip(plans, gains, sizes, strict=True):
+        if gain is not None and size is not None:
+            first, *_ = choose(replace(plan, classifier=False), all_layers)
+            parts[plan] = Part(plan, gain, size, first.index)
+    for plan, size in zip(every, together_with, strict=True):
+        for share in plan.weights if size is not None else ():
+            part = parts.get(TrainPlan(0, True, (share,)))
+            if part is not None and size is not None:
+                parts[part.plan] = _beside(part, size.profile, model, all_layers)
     found = [tuple(parts[plan] for plan in group if plan in parts) for group in offered]
     return Measured(replace(alone, stack=base.stack), tuple(group for group in found if group))
 
 
-def choose(
+def _beside(part: Part, every: Profile, model: Func, all_layers: Sequence[Layer]) -> Part:
+    """The part with what it needs beside others, from the profile of a program that trains some of every layer."""
+    layer = all_layers[part.layer]
+    before = all_layers[part.layer - 1].op if part.layer else None
+    windows = Places(model).back_to(layer.op, before)
+    beside = every.beside(windows, view_root(layer.op.operands[0]).name)
+    return replace(part, beyond=bypassed(model, all_layers, layer), beside=beside)
+
+
+def _every_layer(offered: Sequence[Sequence[TrainPlan]]) -> list[TrainPlan]:
+    """Plans that train some of every layer, so that each part of weights is in one of them: what their programs need
+    where gradients come to a layer, they need in any plan that trains as much of it and something before."""
+    shares = [group for group in offered if group[0].weights]
+    count = max(map(len, shares), default=0)
+    return [together([group[min(i, len(group) - 1)] for group in shares]) for i in range(count)]
+
+
+def best_plan(
     task: Task,
     budget: int,
     measured: Measured,
@@ -153,7 +191,7 @@ def choose(
     base = measured.base
     _require(base, budget)
     useful = [group for parts in measured.groups if (group := [part for part in parts if part.gain > 0])]
-    options = [[_option(part, base) for part in group] for group in useful]
+    options = [[part.option(base) for part in group] for group in useful]
     space = Space(options, budget - (base.stack or 0), base.params, base.profile)
     trials = _Trials(task, space, useful, budget, base.stack, pool, progress)
     choice, size, proven, bound = _choose(trials, seed)
@@ -161,17 +199,11 @@ def choose(
     return Found(trials.plan(choice), size, gain, proven, bound, measured.parts, trials.compiled)
 
 
-def _option(part: Part, base: Needs) -> Option:
-    once = part.needs.shared - base.shared
-    return Option(part.gain, part.needs.params - base.params - once, once, part.needs.profile)
-
-
 def _classifier(task: Task) -> Needs:
     """What the compiled program needs that trains the classifier alone. Raises what compilation raises."""
     options, folder = planned(task, TrainPlan(), replace(task.options, max_ram=None))
     with folder:
-        report = compile_file(task.model, options).report
-    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
+        return Needs.of(compile_file(task.model, options).report)
 
 
 def _require(base: Needs, budget: int) -> None:

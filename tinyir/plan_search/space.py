@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from tinyir.plan_search.profile import Bytes, Ledger, Profile
 MAX_WINDOWS = 6
 """Windows whose room bounds what else can be taken: those that would be fullest with everything."""
 
+ALL_LAYERS = sys.maxsize
+"""Behind all layers: where a choice of nothing begins."""
+
 NONE = -1
 """In place of the index of an option: nothing of the group is taken."""
+
 
 Choice = tuple[int, ...]
 """For each group, or each of the first groups, the index of the option taken, or NONE."""
@@ -22,34 +27,43 @@ Choice = tuple[int, ...]
 @dataclass(frozen=True)
 class Option:
     """One part of a group: what it is worth; its parameters, and bytes of them that it shares with all other options,
-    each beyond a program without any part; and the profile of a program with it alone."""
+    each beyond a program without any part; the profile of a program with it alone; the first layer that it trains;
+    and what else is needed where a layer up to `beyond` is trained as well."""
 
     gain: float
     params: int
     shared: int
     profile: Profile
+    layer: int
+    beyond: int = -1
+    beside: Profile = field(default=Profile((), ()))
 
 
 @dataclass(frozen=True, eq=False)
 class Taken:
-    """What a choice adds up to, and the table of its profiles put together (see `Ledger`)."""
+    """What a choice adds up to, the first layer that it trains, and the table of its profiles (see `Ledger`)."""
 
     gain: float
     params: int
     shared: int
+    layer: int
     table: Bytes
 
 
 class Space:
     """Groups of options, of each of which one may be taken, under a `budget` of bytes, of which a program without any
-    of them takes `params` and what its profile says."""
+    of them takes `params` and what its profile says. From the second group on, groups are in the order of their layers.
+    """
 
     def __init__(self, groups: Sequence[Sequence[Option]], budget: int, params: int, profile: Profile) -> None:
         self.groups = [list(group) for group in groups]
         self.budget = budget
-        self.ledger = Ledger([profile, *(option.profile for group in groups for option in group)])
-        self.empty = Taken(0.0, params, 0, self.ledger.entry(profile))
+        options = [option for group in self.groups for option in group]
+        profiles = [each for option in options for each in (option.profile, option.beside)]
+        self.ledger = Ledger([profile, *profiles])
+        self.empty = Taken(0.0, params, 0, ALL_LAYERS, self.ledger.entry(profile))
         self._tables = [[self.ledger.entry(option.profile) for option in group] for group in self.groups]
+        self._beside = [[self.ledger.entry_beside(option.beside) for option in group] for group in self.groups]
         tables = [self.empty.table, *(table for group in self._tables for table in group)]
         fullest = self.ledger.needs(np.maximum.reduce(tables))
         self._windows = np.argsort(-fullest, kind="stable")[:MAX_WINDOWS]
@@ -57,27 +71,27 @@ class Space:
         self._upper = [self._hulls(own, first) for first in range(len(self.groups) + 1)]
 
     def add(self, taken: Taken, group: int, index: int) -> Taken:
-        """`taken` and one option more."""
+        """`taken`, from the groups before, and one option more."""
         if index == NONE:
             return taken
         option = self.groups[group][index]
+        tables = [taken.table, self._tables[group][index]]
+        if taken.layer <= option.beyond:
+            tables.append(self._beside[group][index])
         return Taken(
             taken.gain + option.gain,
             taken.params + option.params,
             max(taken.shared, option.shared),
-            np.maximum(taken.table, self._tables[group][index]),
+            min(taken.layer, option.layer),
+            np.maximum.reduce(tables),
         )
 
     def sum(self, choice: Choice) -> Taken:
         """What `choice` adds up to."""
-        tables = [self._tables[g][i] for g, i in enumerate(choice) if i != NONE]
-        options = [self.groups[g][i] for g, i in enumerate(choice) if i != NONE]
-        return Taken(
-            sum(option.gain for option in options),
-            self.empty.params + sum(option.params for option in options),
-            max((option.shared for option in options), default=0),
-            np.maximum.reduce([self.empty.table, *tables]),
-        )
+        taken = self.empty
+        for group, index in enumerate(choice):
+            taken = self.add(taken, group, index)
+        return taken
 
     def ram(self, taken: Taken) -> int:
         """The bytes that a program of it needs at least."""
