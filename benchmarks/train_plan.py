@@ -170,7 +170,7 @@ def measure_seed(seed: int, budgets: Sequence[int], steps: Sequence[int], progre
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budgets", type=int, nargs="+", default=[10240, 12288, 16384, 20480, 24576, 32768])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[12288, 16384, 24576, 32768])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, nargs="+", default=[200, 800])
     parser.add_argument("--plans", action="store_true", help="show the plans of the first seed")
@@ -180,14 +180,14 @@ def main() -> int:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         for seed in range(args.seeds):
             results += measure_seed(seed, args.budgets, args.steps, progress)
+            if args.json is not None:
+                rows = [vars(r) | {"needs": r.needs.ram, "plan": r.plan.text()} for r in results]
+                args.json.write_text(json.dumps(rows, indent=1))
     for index, steps in enumerate(args.steps):
         print(f"\naccuracy in % after {steps} steps")
         show(results, args.budgets, index)
     if not all(result.proven for result in results):
         print("some plans of train-plan are not proven to be the best sum of gains")
-    if args.json is not None:
-        rows = [vars(r) | {"needs": r.needs.ram, "plan": r.plan.text()} for r in results]
-        args.json.write_text(json.dumps(rows, indent=1))
     if args.plans:
         for result in results:
             if result.seed == 0:

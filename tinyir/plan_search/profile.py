@@ -68,8 +68,8 @@ class Profile:
     moments: tuple[Moment, ...] = ()
 
     def beside(self, windows: range, tensor: str) -> Profile:
-        """What the call that needs most in each window needs: parts of `tensor` that are kept then, and the rest without
-        anything that is saved."""
+        """What the call that needs most in each window needs: parts of `tensor` that are kept then, and the rest but
+        for what is saved."""
         rest = [0] * len(self.rest)
         kept = []
         for window in windows:
