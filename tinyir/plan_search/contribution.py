@@ -89,8 +89,9 @@ def gradients(task: Task, parts: Sequence[TrainPlan], seed: int) -> list[float]:
     squares = {name: np.zeros(start[name].shape) for name in velocities}
     for _ in range(PROBES):
         program.set_params(start)
+        example = _random(x, rng)
         wanted = int(rng.integers(classes)) if classes is not None else _random(target, rng)
-        program.step(_random(x, rng), wanted, 0.0)
+        program.step(example, wanted, 0.0)
         after = program.params
         for name, velocity in velocities.items():
             squares[name] += after[velocity].astype(np.float64) ** 2 / PROBES

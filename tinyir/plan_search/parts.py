@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,7 +93,12 @@ def needs(task: Task, plan: TrainPlan) -> Needs | None:
 def profiled(task: Task, plan: TrainPlan) -> Needs | None:
     """`needs`, with the profile."""
     module = _with_memory_plan(task, plan)
-    return None if module is None else replace(_needs(module), profile=profile_of(module, Places(model_of(task).main)))
+    return None if module is None else replace(_needs(module), profile=profile_of(module, _places(task)))
+
+
+@functools.lru_cache(maxsize=1)
+def _places(task: Task) -> Places:
+    return Places(model_of(task).main)
 
 
 def _with_memory_plan(task: Task, plan: TrainPlan) -> Module | None:
