@@ -28,6 +28,11 @@ def step_bound(problem: Problem, work: Work) -> tuple[int, int | None]:
     return best
 
 
+def step_needs(problem: Problem, work: Work) -> dict[int, int]:
+    """What each step at which a buffer is begun needs by itself, or a lower bound of that."""
+    return {step: _needed(problem.restricted(alive), work) for step, alive in problem.live_sets.items()}
+
+
 def _needed(step: Problem, work: Work) -> int:
     """A lower bound of the peak of the buffers of one step; exact but for many buffers of mixed alignments.
 

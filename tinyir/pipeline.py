@@ -215,10 +215,18 @@ def check_limits(report: dict[str, Any], target: Target, options: Options) -> No
         )
 
 
+def ram_bytes(report: dict[str, Any]) -> int:
+    """The RAM that a program needs: arena, parameters that are trained, and the stack where it was measured."""
+    return int(report["arena_bytes"]) + _params_bytes(report) + int(report["stack_bytes"] or 0)
+
+
+def _params_bytes(report: dict[str, Any]) -> int:
+    return int(report["training"]["params_bytes"]) if "training" in report else 0
+
+
 def _check_ram(report: dict[str, Any], target: Target, options: Options) -> None:
     granted = _least(options.max_ram, None if target.is_host else target.ram.length)
-    params = report["training"]["params_bytes"] if "training" in report else 0
-    needed = report["arena_bytes"] + params + (report["stack_bytes"] or 0)
+    params, needed = _params_bytes(report), ram_bytes(report)
     if granted is not None and needed > granted:
         raise LimitError(
             f"`{report['name']}` needs {needed:,} bytes of RAM, {granted:,} are granted",

@@ -163,8 +163,7 @@ class Program:
     @property
     def params_bytes(self) -> int:
         """The size of NAME_params."""
-        last = self.params[-1] if self.params else None
-        return align_up(last.offset + last.type.bytes, PARAM_ALIGN) if last else 0
+        return _size(self.params)
 
     def kernel(self, call: LoopCall) -> Kernel:
         kernel = self.module.kernels[call.kernel.name]
@@ -275,6 +274,16 @@ def _params(module: Module) -> list[Param]:
         params.append(Param(value.name, value.type, unique(field(value.name), taken), offset))
         end = offset + value.type.bytes
     return params
+
+
+def params_bytes(module: Module) -> int:
+    """The size of NAME_params in the program of `module`."""
+    return _size(_params(module))
+
+
+def _size(params: list[Param]) -> int:
+    last = params[-1] if params else None
+    return align_up(last.offset + last.type.bytes, PARAM_ALIGN) if last else 0
 
 
 class LiveBytes:

@@ -43,7 +43,12 @@ def add_compile_options(parser: argparse.ArgumentParser) -> None:
         help="take frames of a camera: format=rgb565,size=[120,160],... (`tinyir passes add-preprocessing`)",
     )
     group.add_argument("--passes", metavar="TEXT", help="a pipeline of your own instead of the default one")
-    group.add_argument("--max-ram", type=byte_count, metavar="BYTES", help="fail if arena and stack need more (64K)")
+    group.add_argument(
+        "--max-ram",
+        type=byte_count,
+        metavar="BYTES",
+        help="fail if arena, parameters that are trained and stack need more (64K)",
+    )
     group.add_argument("--max-flash", type=byte_count, metavar="BYTES", help="fail if code and weights need more")
     group.add_argument("--compiler", choices=["gcc", "zig"], help="cross compiler (default: gcc if there is one)")
     group.add_argument("--opt", metavar="LEVEL", help="its optimisation level (default: -O3; -Os with -O size)")

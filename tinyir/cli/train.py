@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -88,8 +89,15 @@ def _compiled(args: argparse.Namespace) -> Compiled:
     training = training_from(args)
     assert isinstance(training, Training)
     backend = "numpy" if args.backend == "numpy" else "c"
-    options = options_from(args, backend=backend, train=training, measure=False)
-    return compile(load(args.model), **vars(options))
+    limited = args.max_ram is not None or args.max_flash is not None
+    options = options_from(args, backend=backend, train=training, measure=limited)
+    model = load(args.model)
+    if limited and backend == "numpy":
+        compile(model, **vars(replace(options, backend="c")))  # limits are those of the C
+    program = compile(model, **vars(options))
+    for note in program.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return program
 
 
 def _data(args: argparse.Namespace, program: Compiled) -> Data:

@@ -2,8 +2,8 @@
 
 Each part of a plan is tried together with the classifier: what it takes off the loss after some steps on the data, or
 without data the gradient it gets on random examples. Then the parts with the largest sum of gains are taken whose
-program fits. RAM is the arena that the memory planner finds for the whole step, and the parameters; the stack, some
-hundred bytes, comes on top.
+program fits. RAM is what `tinyir compile --max-ram` counts: the arena that the memory planner finds for the whole step,
+the parameters, and the stack where there are tools to measure it.
 """
 
 from __future__ import annotations
@@ -110,12 +110,20 @@ def _show(found: Found, budget: int, unit: str) -> None:
         for part in sorted(found.parts, key=lambda part: -part.gain)
     ]
     print_table("parts, each with the classifier", ["part", unit, "arena", "parameters"], rows, sys.stderr)
-    proof = "no choice of these is worth more" if found.exact else "perhaps not the best"
+    n = found.needs
     print(
-        f"\n{found.needs.ram:,} of {budget:,} bytes: arena {found.needs.arena:,}, parameters {found.needs.params:,}; "
-        f"{unit} {found.gain:.4g} beyond the classifier; {proof}",
+        f"\n{n.ram:,} of {budget:,} bytes: arena {n.arena:,}, parameters {n.params:,}, stack "
+        f"{'not measured' if n.stack is None else f'{n.stack:,}'}\n"
+        f"{unit} {found.gain:.4g} beyond the classifier; {_claim(found)}; {found.compiled} plans compiled",
         file=sys.stderr,
     )
+
+
+def _claim(found: Found) -> str:
+    """How good the plan is."""
+    if found.proven:
+        return "proven: no choice of these parts that fits is worth more"
+    return f"the best found: no choice of these parts that fits is worth more than {found.bound:.4g}"
 
 
 def _part_text(plan: TrainPlan) -> str:

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from tinyir.diagnostics import UsageError
 from tinyir.ir.core import Module
-from tinyir.ir.types import DType
 from tinyir.pipeline import compile_file
-from tinyir.plan_search.parts import Task, model_of, planned
+from tinyir.plan_search.parts import Task, model_of, planned, tensors
+from tinyir.runtime.program import TensorInfo
 from tinyir.runtime.train_program import NumpyTrainer, Trainer
 from tinyir.train_plan import PlanError, TrainPlan, choose, layers
 
@@ -74,33 +74,38 @@ def gradients(task: Task, parts: Sequence[TrainPlan], seed: int) -> list[float]:
     """For each part the squared norm of its gradient (less the classifier's), which to first order is what a step of
     SGD takes off the loss. The mean over random inputs and targets; all of it from one program that trains everything.
 
-    Raises UsageError for a model with parameters that are no f32.
+    Gradients are by real values, those of stored integers divided by their scales (quantisation-aware scaling), so that
+    layers compare. They are read from the velocities of an optimiser with momentum, which start at 0.
     """
     module = model_of(task)
-    program = trainer(task, None)
+    plain = replace(
+        task.training, optimizer="sgd", momentum=0.5, nesterov=False, weight_decay=0.0, accumulate=1, qas=True
+    )
+    program = trainer(replace(task, training=plain), None)
     start = program.params
-    if any(array.dtype != np.float32 for array in start.values()):
-        raise UsageError("gradients of stored integers do not compare", help="give examples with --data")
+    velocities = {name: f"{name}_momentum" for name in start if f"{name}_momentum" in start}
+    x, classes, target = tensors(task)
     rng = np.random.default_rng(seed)
-    squares = {name: np.zeros(array.shape) for name, array in start.items()}
+    squares = {name: np.zeros(start[name].shape) for name in velocities}
     for _ in range(PROBES):
         program.set_params(start)
-        x, target = _random_example(module, task, rng)
-        program.step(x, target, 1.0)
-        for name, array in program.params.items():
-            squares[name] += (array.astype(np.float64) - start[name]) ** 2 / PROBES
+        example = _random(x, rng)
+        wanted = int(rng.integers(classes)) if classes is not None else _random(target, rng)
+        program.step(example, wanted, 0.0)
+        after = program.params
+        for name, velocity in velocities.items():
+            squares[name] += after[velocity].astype(np.float64) ** 2 / PROBES
     named = _parameters(module, list(squares))
     return [_norm(module, part, named, squares) for part in parts]
 
 
-def _random_example(module: Module, task: Task, rng: np.random.Generator) -> tuple[Array, int | Array]:
-    x, y = module.main.args[0].type, module.main.outputs[0].type
-    if x.elem != DType.F32:
-        raise UsageError("the input is no f32, so random inputs say nothing", help="give examples with --data")
-    given = rng.normal(size=x.shape).astype(np.float32)
-    if task.training.target == "label":
-        return given, int(rng.integers(y.shape[-1]))
-    return given, rng.uniform(size=y.shape).astype(np.float32)
+def _random(tensor: TensorInfo, rng: np.random.Generator) -> Array:
+    """Integers over the whole range of the type; normal numbers where it is real."""
+    dtype = np.dtype(tensor.dtype)
+    if dtype.kind == "f":
+        return rng.normal(size=tensor.shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, tensor.shape, dtype, endpoint=True)
 
 
 def _parameters(module: Module, names: Sequence[str]) -> list[list[str]]:

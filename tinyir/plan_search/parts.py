@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from tinyir.diagnostics import UsageError
+from tinyir.backends.cortex_m7.program import params_bytes
+from tinyir.diagnostics import LimitError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.ir.training import STEP
+from tinyir.ir.training import STEP, entries, state_args
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Options, Training, compile_file
+from tinyir.plan_search.profile import Places, Profile, profile_of
 from tinyir.runtime.program import TensorInfo
+from tinyir.runtime.train_program import RNG
 from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
 
 RATIOS = (1.0, 0.5, 0.25, 0.125)
@@ -22,15 +27,25 @@ RATIOS = (1.0, 0.5, 0.25, 0.125)
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of RAM of a program: the planned arena, over forward, backward and updates, and the parameters."""
+    """Bytes of RAM of a program: the planned arena, over forward, backward and updates, the parameters, and the stack
+    where it was measured. `shared` of the parameters is state that there is once, whatever is trained: that of random
+    numbers. `profile` is what the arena holds over time, where that was asked for."""
 
     arena: int
     params: int
+    stack: int | None = None
+    shared: int = field(default=0, repr=False)
+    profile: Profile = field(default=Profile((), ()), repr=False)
+
+    @staticmethod
+    def of(report: Mapping[str, Any]) -> Needs:
+        """What a compiled program needs."""
+        return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]), report["stack_bytes"])
 
     @property
     def ram(self) -> int:
-        """All of it; the stack, which takes a C compiler to know, is not in it."""
-        return self.arena + self.params
+        """All of it."""
+        return self.arena + self.params + (self.stack or 0)
 
 
 @dataclass(frozen=True)
@@ -42,13 +57,13 @@ class Task:
     training: Training
 
 
-def groups(layers: Sequence[Layer]) -> list[list[TrainPlan]]:
-    """The parts of plans for a model with `layers`, each with the classifier: biases to some depth, and for each other
-    layer shares of its input channels. A plan takes at most one part of each group."""
-    biased = [len(layers) - layer.index for layer in layers[:-1] if len(layer.op.operands) > 2]
+def groups(all_layers: Sequence[Layer]) -> list[list[TrainPlan]]:
+    """The parts of plans for a model with these layers, each with the classifier: first biases to some depth, then for
+    each other layer shares of its input channels. A plan takes at most one part of each group."""
+    biased = [len(all_layers) - layer.index for layer in all_layers[:-1] if len(layer.op.operands) > 2]
     found = [[TrainPlan(depth) for depth in reversed(biased)]]
-    for layer in layers[:-1]:
-        called = layer.name if layer.names and find_layer(layers, layer.name) is layer else layer.index
+    for layer in all_layers[:-1]:
+        called = layer.name if layer.names and find_layer(all_layers, layer.name) is layer else layer.index
         by_count = {max(1, round(ratio * layer.channels)): ratio for ratio in reversed(RATIOS)}
         found.append([TrainPlan(0, True, (Share(called, ratio),)) for _, ratio in sorted(by_count.items())])
     return [group for group in found if group]
@@ -69,15 +84,49 @@ def planned(task: Task, plan: TrainPlan | None, options: Options) -> tuple[Optio
 
 
 def needs(task: Task, plan: TrainPlan) -> Needs | None:
-    """What the program of `plan` needs, from its compilation; None for a plan that the model cannot be trained by."""
-    bare = replace(task.options, target="host", backend="c", measure=False, max_ram=None, max_flash=None)
-    options, folder = planned(task, plan, bare)
+    """What the program of `plan` needs by its memory plan, without the stack; None for a plan that the model cannot be
+    trained by."""
+    module = _with_memory_plan(task, plan)
+    return None if module is None else _needs(module)
+
+
+def profiled(task: Task, plan: TrainPlan) -> Needs | None:
+    """`needs`, with the profile."""
+    module = _with_memory_plan(task, plan)
+    return None if module is None else replace(_needs(module), profile=profile_of(module, _places(task)))
+
+
+@functools.lru_cache(maxsize=1)
+def _places(task: Task) -> Places:
+    return Places(model_of(task).main)
+
+
+def _with_memory_plan(task: Task, plan: TrainPlan) -> Module | None:
+    options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None))
+    module = load(task.model)
     with folder:
         try:
-            report = compile_file(task.model, options).report
+            PassManager(options.pipeline(), verify_each=False).run(module)
         except PlanError:
             return None
-    return Needs(int(report["arena_bytes"]), int(report["training"]["params_bytes"]))
+    return module
+
+
+def _needs(module: Module) -> Needs:
+    arena = max(int(func.attrs["arena_bytes"]) for func in entries(module))
+    shared = sum(value.type.bytes for value in state_args(module.main) if value.name == RNG)
+    return Needs(arena, params_bytes(module), None, shared)
+
+
+def compiled(task: Task, plan: TrainPlan) -> Needs | None:
+    """What the program of `plan` needs once it is compiled, with the stack where there are tools to measure it; None
+    where it cannot be trained so, or does not fit in the target."""
+    options, folder = planned(task, plan, replace(task.options, backend="c", save_schedule=None, max_ram=None))
+    with folder:
+        try:
+            return Needs.of(compile_file(task.model, options).report)
+        except (PlanError, LimitError):
+            return None
 
 
 def model_of(task: Task) -> Module:
