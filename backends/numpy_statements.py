@@ -34,6 +34,7 @@ GLOBALS = (
     "OUTPUTS",
     "W",
     "Path",
+    "RNG",
     "STATE_SHA256",
     "Tensor",
     "check",
