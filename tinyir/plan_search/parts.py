@@ -13,12 +13,11 @@ from tinyir.backends.cortex_m7.program import params_bytes
 from tinyir.diagnostics import LimitError, UsageError
 from tinyir.frontends.load import load
 from tinyir.ir.core import Module
-from tinyir.ir.training import STEP, entries, state_args
+from tinyir.ir.training import STEP, entries, rng_index, state_args
 from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.pipeline import Options, Training, compile_file
 from tinyir.plan_search.profile import Places, Profile, profile_of
 from tinyir.runtime.program import TensorInfo
-from tinyir.runtime.train_program import RNG
 from tinyir.train_plan import Layer, PlanError, Share, TrainPlan, find_layer
 
 RATIOS = (1.0, 0.5, 0.25, 0.125)
@@ -114,7 +113,9 @@ def _with_memory_plan(task: Task, plan: TrainPlan) -> Module | None:
 
 def _needs(module: Module) -> Needs:
     arena = max(int(func.attrs["arena_bytes"]) for func in entries(module))
-    shared = sum(value.type.bytes for value in state_args(module.main) if value.name == RNG)
+    step = module.funcs[STEP]
+    rng = rng_index(step)
+    shared = 0 if rng is None else state_args(step)[rng].type.bytes
     return Needs(arena, params_bytes(module), None, shared)
 
 
