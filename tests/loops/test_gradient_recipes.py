@@ -13,7 +13,7 @@ from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad import Inside
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
-from tinyir.ir.ops.int_contraction import IntConv2D
+from tinyir.ir.ops.int_contraction import IntConv2D, IntDepthwiseConv2D
 from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.train_int import SgdInt
 from tinyir.ir.types import DType, TensorType
@@ -153,6 +153,23 @@ def test_depthwise_weight_gradients_that_stay_right() -> None:
     """Several filters of a channel, and a plane that is larger than the scratch."""
     assert "stage" not in steps_of(weight_gradient((6, 6), (2, 4), 3, op=DepthwiseWeight))
     assert "stage" not in steps_of(weight_gradient((40, 40), (1, 1), 3, op=DepthwiseWeight))
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_both_passes_read_one_array_of_filters(taps: int) -> None:
+    b, rng = FuncBuilder(), np.random.default_rng(0)
+    array = rng.integers(-128, 128, (taps, taps, 8), dtype=np.int8)
+    w = b.const(array, layout="HWO")
+    window: dict[str, Any] = {"stride": (1, 1), "pad": ((taps // 2,) * 2,) * 2, "dilation": (1, 1)}
+    y = b.add(IntDepthwiseConv2D(b.arg(TensorType((1, 6, 6, 8), DType.I8, "NHWC"), "x"), w, **window))
+    x = TensorType((1, 6, 6, 8), DType.F32, "NHWC")
+    dx = b.add(DepthwiseInput(b.arg(x, "g"), w, size=(6, 6), channels=8, types=x, **window))
+    for level in ("balanced", "speed"):
+        forward, backward = (schedule(case.kernel, level) for case in cases_of(b.ret(y, dx)))
+        packings = [kernel.param("weights").packing for kernel in (forward, backward)]
+        one, two = (packing.apply(array).reshape(-1) for packing in packings if packing is not None)
+        np.testing.assert_array_equal(one, two)
+        assert forward.param("weights").dtype is backward.param("weights").dtype
 
 
 def test_both_passes_read_one_array() -> None:

@@ -130,6 +130,8 @@ class Steps:
     def _pair_products(self, k: _Shape) -> list[object]:
         return [self.pick(k.buffers)]
 
+    _read_pairs = _pair_products
+
     def _interleave(self, k: _Shape) -> list[object]:
         return [self.pick(k.buffers)]
 

@@ -294,3 +294,35 @@ def test_weights_in_scratch_are_filled_as_pairs() -> None:
 @pytest.mark.parametrize("fill", ["ws[2 + -1*k] = i16(w[c, k])", "if 0 <= k < 2 { ws[k] = i16(w[c, k]) }"])
 def test_scratch_that_is_filled_otherwise(fill: str) -> None:
     refuses(STAGED.format(fill=fill, products=PRODUCTS), "pair_products(ws)", "no loop over its taps fills it")
+
+
+ELEMENTS = """
+kernel @elements(in g: f32[2], const w: {dtype}[2, {taps}], out y: f32[2]) {{
+  for c in 2 {{
+    {body}
+  }}
+}}
+"""
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i16"])
+@pytest.mark.parametrize("taps", [1, 2, 3, 5, 7])
+def test_elements_of_what_the_forward_pass_reads_in_pairs(dtype: str, taps: int) -> None:
+    products = [f"f32(w[c, {k}])" for k in range(taps)]
+    value = products[0]
+    for other in products[1:]:
+        value = f"({value} - {other})"
+    before = kernel(ELEMENTS.format(dtype=dtype, taps=taps, body=f"y[c] = (g[c] * {value})"))
+    after = apply(before, ("read_pairs(w)",))
+    same_results(before, after)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("for k in 3 { y[c] = f32(w[c, k]) }", "it is read by words, or by a loop over taps"),
+        ("y[c] = f32(w[[index(c)]])", "it is no constant of int8 or int16, or flat"),
+    ],
+)
+def test_elements_that_are_read_otherwise(body: str, reason: str) -> None:
+    refuses(ELEMENTS.format(dtype="i8", taps=3, body=body), "read_pairs(w)", reason)

@@ -38,18 +38,18 @@ def _cut(a: Expr, b: Expr | int) -> Expr:
 
 @element.register
 def _(op: Rgb565, low: Lowering, point: Point) -> Expr:
-    """Where a channel's bits are, and how far they go up and down to fill a byte, comes from tables."""
+    """Where a channel's bits are, and how far they go up and down to fill a byte, follows from its number, which is
+    known where channels are written out: green, number 1, has six bits."""
     word: Expr = Bin("&", Cast(low.operand(op.x, point), I32), Const(0xFFFF))
     if op.swap_bytes:
         word = _sum(_down(word, 8), Bin("<<", Bin("&", word, Const(0xFF)), Const(8)))
-    channel = point[low.point_space.axis("C")]
-
-    def by_channel(numbers: list[int], hint: str) -> Expr:
-        return Load(low.table(np.array(numbers, np.int32), hint), (channel,), I32)
-
-    bits = Bin("&", Bin(">>", word, by_channel([11, 5, 0], "place")), by_channel([31, 63, 31], "mask"))
-    filled = Bin(">>", bits, by_channel([2, 4, 2], "down"))
-    return Cast(_sum(Bin("<<", bits, by_channel([3, 2, 3], "up")), filled), Ty(DType.U8))
+    channel = Index(point[low.point_space.axis("C")])
+    green = Bin("&", channel, Const(1))
+    place = _sum(Bin("-", Const(11), _product(channel, 6)), _down(channel, 1))
+    mask = Bin("-", Bin("<<", Const(32), green), Const(1))
+    bits = Bin("&", Bin(">>", word, place), mask)
+    filled = Bin(">>", bits, _sum(Const(2), _product(green, 2)))
+    return Cast(_sum(Bin("<<", bits, Bin("-", Const(3), green)), filled), Ty(DType.U8))
 
 
 @element.register
@@ -94,7 +94,7 @@ def _resize(low: Lowering, op: ResizeBilinear, finish: Finish) -> Body:
     out = by_letter(op.type, point)
     body: list[Stmt] = []
     offsets: dict[str, tuple[Expr, Expr]] = {}
-    weights: dict[str, tuple[Expr, Expr]] = {}
+    weights: dict[str, Expr] = {}
     for letter, extent in zip("HW", op.size, strict=True):
         before, behind, weight = bilinear_taps(x.size(letter), extent)
         tables = [before * np.int32(_stride(op, letter)), behind * np.int32(_stride(op, letter)), weight]
@@ -105,16 +105,20 @@ def _resize(low: Lowering, op: ResizeBilinear, finish: Finish) -> Body:
             for t, name in zip(tables, ("before", "behind", "weight"), strict=True)
         )
         offsets[letter] = (first, second)
-        weights[letter] = (Bin("-", Const(1 << WEIGHT_BITS), share), share)
+        weights[letter] = share
     rest = _elsewhere(op, out)
 
-    def row(at: Expr) -> Expr:
-        taps = [Gather(low.buffer(op.x), _sum(_sum(at, c), rest), Ty(x.storage)) for c in offsets["W"]]
-        first, second = (_product(Cast(tap, I32), w) for tap, w in zip(taps, weights["W"], strict=True))
-        return _sum(first, second)
+    def between(first: Expr, second: Expr, letter: str, hint: str) -> Expr:
+        """first * (2048 - weight) + second * weight, with one product."""
+        first, second = low.let(f"{hint}_first", first, body), low.let(f"{hint}_second", second, body)
+        return _sum(Bin("<<", first, Const(WEIGHT_BITS)), _product(Bin("-", second, first), weights[letter]))
 
-    above, below = (_product(row(at), w) for at, w in zip(offsets["H"], weights["H"], strict=True))
-    total = _sum(_sum(above, below), Const(1 << (2 * WEIGHT_BITS - 1)))
+    def row(at: Expr, hint: str) -> Expr:
+        taps = [Gather(low.buffer(op.x), _sum(_sum(at, c), rest), Ty(x.storage)) for c in offsets["W"]]
+        return between(Cast(taps[0], I32), Cast(taps[1], I32), "W", hint)
+
+    rows = [row(at, hint) for at, hint in zip(offsets["H"], ("above", "below"), strict=True)]
+    total = _sum(between(rows[0], rows[1], "H", "row"), Const(1 << (2 * WEIGHT_BITS - 1)))
     value = Cast(_down(total, 2 * WEIGHT_BITS), Ty(x.storage))
     return nest(loops, (*body, *finish(point, value)))
 

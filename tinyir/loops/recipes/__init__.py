@@ -13,7 +13,7 @@ from functools import lru_cache
 from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.contraction import convolution, dense, pointwise
 from tinyir.loops.recipes.depthwise import depthwise
-from tinyir.loops.recipes.elementwise import flat_elementwise, window
+from tinyir.loops.recipes.elementwise import flat_elementwise, pixels, window
 from tinyir.loops.recipes.floats import dense_gradient, float_convolution, float_dense, float_depthwise
 from tinyir.loops.recipes.gradient import depthwise_input, depthwise_weight, pointwise_input, weight_sums
 from tinyir.loops.recipes.policy import LEVELS, POLICIES, Level, Policy
@@ -29,6 +29,10 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "int.dense": (dense,),
     "int.average_pool2d": (window, flat_elementwise),
     "int.max_pool2d": (window, flat_elementwise),
+    "image.rgb565": (pixels, flat_elementwise),
+    "image.resize_bilinear": (pixels, flat_elementwise),
+    "image.affine": (pixels, flat_elementwise),
+    "tensor.resize_nearest": (pixels, flat_elementwise),
     "nn.conv2d": (float_convolution,),
     "nn.depthwise_conv2d": (float_depthwise, float_convolution),
     "nn.dense": (float_dense,),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tinyir.ir.types import DType
 from tinyir.loops.ir import For, Kernel
-from tinyir.loops.recipes.blocks import block_size, finish, loops, require, tables_ahead
+from tinyir.loops.recipes.blocks import block_size, extent_of, finish, loops, require, tables_ahead
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import guards_ahead, inside, lifted, split_margins
 from tinyir.loops.schedule import (
@@ -26,6 +26,9 @@ from tinyir.loops.schedule import (
     widen,
 )
 
+WIDE_TAPS = 9
+"""Of the largest windows whose weights are worth twice the flash: of 25 and 49 taps cycles are the same."""
+
 
 def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
@@ -37,6 +40,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     column = along(kernel, policy)
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
+    wide = policy.wide_taps and window_size(kernel) <= WIDE_TAPS
     kernel = split(kernel, channel, planes, "cb", "cl")
     row = next((v for v in ("h", "w") if v in nest and v != column), "")
     bands = []
@@ -54,12 +58,17 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
     for tap in reversed(written_out(nest, policy)):
         kernel = unroll(kernel, tap)
-    if policy.wide_taps and not trained:
+    if wide and not trained:
         kernel = widen(kernel, "weights", "i16")
     kernel = output_blocks(kernel, column, policy.outputs)
     kernel = filled_margins(share(pair_products(kernel, "ws" if trained else "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]
     return finish(tables_ahead(kernel, lines[0]) if lines else kernel)
+
+
+def window_size(kernel: Kernel) -> int:
+    """The taps of a window."""
+    return extent_of(kernel, "kh") * extent_of(kernel, "kw")
 
 
 def along(kernel: Kernel, policy: Policy) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tinyir.loops.ir import For, Kernel
+from tinyir.loops.ir import For, Kernel, loops_of
 from tinyir.loops.recipes.blocks import loops, require
 from tinyir.loops.recipes.policy import Policy
-from tinyir.loops.recipes.staging import flat_tensors
-from tinyir.loops.schedule import fuse, simplify, unroll
+from tinyir.loops.recipes.staging import MAX_CHANNELS_WRITTEN_OUT, flat_tensors
+from tinyir.loops.schedule import fuse, hoist, share, simplify, unroll
 
 
 def flat_elementwise(kernel: Kernel, policy: Policy) -> Kernel:
@@ -16,6 +16,15 @@ def flat_elementwise(kernel: Kernel, policy: Policy) -> Kernel:
     while len(nest := _outer_nest(kernel)) > 1:
         kernel = fuse(kernel, nest[-2], nest[-1], f"{nest[-2]}{nest[-1]}")
     return kernel
+
+
+def pixels(kernel: Kernel, policy: Policy) -> Kernel:
+    """An image of few channels, pixel by pixel: they are written out, and share what does not depend on them; what only
+    depends on the row is read once a row."""
+    nest = loops(kernel)
+    require({"w", "c"} <= nest.keys() and nest["c"].extent <= MAX_CHANNELS_WRITTEN_OUT, "many channels")
+    require(not loops_of(nest["c"].body) and nest["w"].body == (nest["c"],), "channels that lie apart")
+    return hoist(share(unroll(kernel, "c"), "w"), "w")
 
 
 def window(kernel: Kernel, policy: Policy) -> Kernel:

@@ -21,6 +21,7 @@ from tinyir.loops.recipes.blocks import (
     require,
     tables_ahead,
 )
+from tinyir.loops.recipes.depthwise import WIDE_TAPS, window_size
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import inside, lifted, one_pixel_loop, split_margins
 from tinyir.loops.schedule import (
@@ -31,12 +32,14 @@ from tinyir.loops.schedule import (
     hoist,
     jam,
     pack,
+    read_pairs,
     reorder,
     share,
     simplify,
     split,
     stage,
     unroll,
+    widen,
 )
 
 SIDE = 4
@@ -95,9 +98,23 @@ def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     for number, nest in enumerate(phases):
         names = {var.rstrip("0123456789"): var for var in nest}
         require({"h", "w", "c"} <= names.keys() and not {"n", "o"} & names.keys(), "a line, or several filters")
-        kernel = plane_input(kernel, names, str(number or ""), "g")
+        if len(phases) == 1:
+            kernel = plane_input(as_forward_pairs(kernel, policy), names, "", "g")
+            kernel = read_pairs(kernel, "weights") if kernel.param("weights").packing else kernel
+        else:
+            kernel = plane_input(kernel, names, str(number or ""), "g")
     require(total_scratch(kernel) <= plane_limit(kernel, policy), "more than the scratch holds")
     return finish(kernel)
+
+
+def as_forward_pairs(kernel: Kernel, policy: Policy) -> Kernel:
+    """Constant weights channel by channel, as the forward pass has them (see `depthwise`), so that both read one
+    array."""
+    weights, taps = kernel.param("weights"), [v for v in ("kh", "kw") if v in loops(kernel)]
+    if weights.role != "const" or weights.dtype is not DType.I8 or "kw" not in taps:
+        return kernel
+    kernel = pack(kernel, "weights", "c", *taps)
+    return widen(kernel, "weights", "i16") if policy.wide_taps and window_size(kernel) <= WIDE_TAPS else kernel
 
 
 def plane_input(kernel: Kernel, names: dict[str, str], end: str, image: str) -> Kernel:

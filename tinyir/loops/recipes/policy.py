@@ -17,8 +17,8 @@ class Policy:
     `pixels` stand in a register block beside two channels. Loops over up to `written_words` words of weights are
     written out, in 1x1 convolutions of several pixels up to `written_depth`, windows of up to `written_sums` summing
     instructions too. With `widen_rows` a dense layer that reads its input more than once widens it once, in scratch;
-    without, as often as it reads it. With `wide_taps` the weights of a depthwise one lie in flash as pairs of int16;
-    without, as pairs of int8, which take half of that and are unpacked when they are used. A window of up to
+    without, as often as it reads it. With `wide_taps` the weights of small depthwise windows lie in flash as pairs of
+    int16; others, as pairs of int8, which take half of that and are unpacked when they are used. A window of up to
     `written_taps` is written out there, of a larger one a row, for `outputs` side by side: an even number, so that
     blocks begin at aligned words whatever the stride. With `wide_weights` dense layers and convolutions keep the
     weights of pairs of channels as int16, twice the flash for no unpacking.

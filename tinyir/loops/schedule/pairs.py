@@ -31,6 +31,7 @@ from tinyir.loops.ir import (
     Stmt,
     Store,
     all_exprs,
+    map_exprs,
     map_stmts,
     substitute,
     walk,
@@ -71,6 +72,30 @@ def pair_products(kernel: Kernel, weights: str) -> Kernel:
         return with_param(kernel.with_body(body), packed)
     body = _filled_in_pairs(kernel, pairs, body)
     return with_param(kernel.with_body(body), replace(packed, packing=None))
+
+
+@primitive
+def read_pairs(kernel: Kernel, weights: str) -> Kernel:
+    """w[.., 2]  ->  w[.., place of tap 2]: a constant laid out in pairs of neighbours as `pair_products` wants them for
+    windows one element apart, and read element by element, so that both can share one array. Refuses taps whose numbers
+    are not known.
+    """
+    param = param_of(kernel, weights)
+    known = param.role == "const" and param.dtype in (DType.I8, DType.I16) and len(param.shape) > 0
+    old = param.packing or Packing.identity(param.shape, param.shape)
+    loads = [e for e in all_exprs(kernel.body) if isinstance(e, Load) and e.buffer == weights]
+    if not known or is_gathered(kernel, weights) or old.dims != param.shape:
+        raise refuse(kernel, f"read pairs of `{weights}`", "it is no constant of int8 or int16, or flat")
+    if any(load.ty.lanes > 1 or load.index[-1].terms for load in loads):
+        raise refuse(kernel, f"read pairs of `{weights}`", "it is read by words, or by a loop over taps")
+    pairs = _Pairs(weights, param.dtype, param.shape[-1], 1, 0)
+
+    def placed(expr: Expr) -> Expr:
+        if not isinstance(expr, Load) or expr.buffer != weights:
+            return expr
+        return replace(expr, index=(*expr.index[:-1], *pairs.place(expr.index[-1].const)))
+
+    return with_param(kernel.with_body(map_exprs(kernel.body, placed)), pairs.packed(param, old))
 
 
 def _filled_in_pairs(kernel: Kernel, pairs: _Pairs, body: Body) -> Body:
@@ -129,6 +154,13 @@ class _Pairs:
         """The pair with a tap that no other is multiplied with, and the half that it is there."""
         pair = min((tap + self.before) // self.step, self.count - 1)
         return pair, tap - self.first(pair)
+
+    def place(self, tap: int) -> tuple[Affine, ...]:
+        """Where a tap lies in the last dimensions that `packed` makes."""
+        pair, half = self.holding(tap)
+        if self.dtype is DType.I16:
+            return Affine.of(pair), Affine.of(half)
+        return (Affine.of(pair // 2), Affine.of(2 * half + pair % 2))
 
     def first(self, pair: int) -> int:
         return self.step * pair - self.before
