@@ -47,6 +47,8 @@ class ReplaceClassifier(Pass):
     def run(self, module: Module) -> dict[str, int]:
         if self.classes < 2:
             raise IRError(f"a classifier needs at least 2 classes, not {self.classes}")
+        if self.seed < 0:
+            raise IRError(f"a seed counts from 0, it is not {self.seed}")
         func = module.main
         old = _classifier(func)
         b = Builder(func.block, func.block.terminator, old.loc)

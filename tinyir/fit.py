@@ -32,6 +32,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.steps < 0 or self.eval_every < 0 or (self.eval_count is not None and self.eval_count < 1):
             raise UsageError("numbers of steps and examples must not be negative")
+        if self.seed < 0:
+            raise UsageError(f"a seed counts from 0, it is not {self.seed}")
         if not abs(self.lr) <= float(np.finfo(np.float32).max):
             raise UsageError(f"a learning rate of {self.lr} is not finite", help="try 0.01")
 
@@ -120,8 +122,9 @@ def evaluate(trainer: Trainer, examples: Examples, count: int | None = None) -> 
     """The scores on the first `count` examples, or on all: the class is that of the largest output."""
     labels = examples.labels[:count]
     outputs = [np.asarray(trainer.run(x)).reshape(-1) for x in examples.x[:count]]
-    classes = max(len(outputs[0]), int(labels.max()) + 1)
-    return scores(confusion(labels, [int(output.argmax()) for output in outputs], classes))
+    predicted = [int(output.argmax()) for output in outputs]
+    present, places = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
+    return scores(confusion(places[: len(labels)], places[len(labels) :], len(present)))
 
 
 def stop_reason(status: int) -> str:

@@ -59,11 +59,12 @@ class Divergence:
 
 @dataclass
 class Report:
-    """What was compared, and what differed."""
+    """What was compared, and what differed. `refused` counts the steps that the program refused, on all executors."""
 
     executors: tuple[str, ...]
     steps: int
     parameters: int
+    refused: int = 0
     losses: list[float] = field(default_factory=list)
     divergences: list[Divergence] = field(default_factory=list)
 
@@ -97,8 +98,13 @@ def verify_training(
 ) -> Report:
     """Train for `steps` steps on all executors, on `examples` in their order or on random ones, and compare.
 
-    Raises UsageError for options without training, ToolError where a compiler or the emulator is not installed.
+    Raises UsageError for options without training and for nothing to compare, ToolError where a compiler or the
+    emulator is not installed.
     """
+    if steps < 1 or len(executors) < 2:
+        raise UsageError(
+            f"{steps} steps on {', '.join(executors)}: nothing to compare", help="--steps 20 --on numpy,host"
+        )
     if options.train is None:
         raise UsageError("the program was compiled without `train`", help="--train lets it train its parameters")
     every = [make_executor(name, module, options, progress) for name in executors]
@@ -110,6 +116,7 @@ def verify_training(
         before = every[0].trainer.params
         outcomes = [one.trainer.step(given.x[i], given.target(i), lr) for one in every]
         report.losses.append(outcomes[0].loss)
+        report.refused += outcomes[0].status != 0
         results = [
             {"status": np.array(outcome.status), "loss": np.array(outcome.loss, np.float32), **one.trainer.params}
             for one, outcome in zip(every, outcomes, strict=True)

@@ -70,11 +70,29 @@ def test_a_loss_that_is_not_finite_ends_the_run(folder: Path, capsys: pytest.Cap
         (["--steps", "-1"], "must not be negative"),
         (["--resume", "nowhere.bin"], "cannot read nowhere.bin"),
         (["--classes", "2"], "label 2 of example"),
+        (["--seed", "-1"], "a seed counts from 0"),
+        (["--checkpoint", "nowhere/c.bin"], "cannot write nowhere/c.bin"),
+        (["--json", "nowhere/f.json"], "cannot write nowhere/f.json"),
+        (["--checkpoint", "."], "cannot write .: it is a folder"),
     ],
 )
 def test_mistakes_are_said(folder: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(folder, "--backend", "numpy", *words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_could_not_be_written_is_said_before_anything_is_learned(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    assert train(folder, "--backend", "numpy", "--plot", "curve.doc") == 2
+    captured = capsys.readouterr()
+    assert "no picture of that kind is drawn" in captured.err and captured.out == ""
+
+
+def test_any_number_of_classes_is_measured(folder: Path) -> None:
+    words = ["--backend", "numpy", "--classes", "70000", "--steps", "0", "--eval-count", "2"]
+    assert train(folder, *words) == 0
 
 
 def test_a_curve_is_drawn(folder: Path) -> None:

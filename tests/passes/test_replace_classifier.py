@@ -77,6 +77,7 @@ def test_the_seed_decides_the_weights() -> None:
         ),
         ("func @main(%x: tensor<1x4xf32>) { func.return(%x, %x) }", "{classes=2}", "ends in 2 outputs"),
         (FLOAT, "{classes=1}", "at least 2 classes, not 1"),
+        (FLOAT, "{classes=2,seed=-1}", "a seed counts from 0, it is not -1"),
     ],
 )
 def test_what_has_no_classifier_is_refused(text: str, passes: str, message: str) -> None:

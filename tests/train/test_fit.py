@@ -10,7 +10,7 @@ import pytest
 
 import tinyir
 from tests.train.networks import dense_network
-from tinyir.diagnostics import UsageError
+from tinyir.diagnostics import TinyIRWarning, UsageError
 from tinyir.fit import Plan, fit
 from tinyir.pipeline import Training
 from tinyir.runtime.program import TensorInfo
@@ -115,13 +115,28 @@ def test_targets_may_be_tensors(tmp_path: Path) -> None:
     ("arrays", "message"),
     [
         ({"x": np.zeros((2, 4), np.float32)}, "must hold `x` and `y`"),
-        ({"x": np.zeros((2, 5), np.float32), "y": [0, 1]}, r"`x` is float32\[2, 5\], not float32\['n', 1, 4\]"),
+        ({"x": np.zeros((2, 5), np.float32), "y": [0, 1]}, r"`x` is float32\[2, 5\], not float32\[n, 4\]"),
         ({"x": np.zeros((2, 4), np.int8), "y": [0, 1]}, r"`x` is int8\[2, 4\]"),
         ({"x": np.zeros((2, 4), np.float32), "y": [0]}, "2 examples in `x`, 1 in `y`"),
         ({"x": np.zeros((2, 4), np.float32), "y": [0, 3]}, "label 3 of example 1 in `y` is none of the 3 classes"),
         ({"x": np.zeros((2, 4), np.float32), "y": [-1, 0]}, "label -1 of example 0"),
         ({"x": np.zeros((2, 4), np.float32), "y": [0.0, 1.0]}, "not a list of integers"),
-        ({"x": np.zeros((0, 4), np.float32), "y": np.zeros(0, int)}, "0 examples"),
+        ({"x": np.zeros((0, 4), np.float32), "y": np.zeros(0, int)}, "`x` holds no examples"),
+        ({"x": np.zeros((2, 4), np.float32), "y": 3}, "2 examples in `x`, one number in `y`"),
+        (
+            {"x": np.full((2, 4), [[0], [np.nan]], np.float32), "y": [0, 1]},
+            "example 1 in `x` holds a number that is not",
+        ),
+        ({"x": np.full((2, 4), 1e39), "y": [0, 1]}, "example 0 in `x` holds a number that is not finite"),
+        ({"x": np.zeros((2, 4), np.float32), "y": [[0], [1]]}, r"`y` is int64\[2, 1\], not a list of integers"),
+        ({"x": np.zeros((2, 4), np.float32), "y": ["a", "b"]}, "not a list of integers"),
+        ({"x": np.zeros((2, 4)), "y": [0, 1], "x_test": np.zeros((2, 4))}, "it holds `x`, `y`, `x_test`"),
+        ({"x": np.zeros((2, 4)), "y": [0, 1], "y_test": [0, 1]}, "it holds `x`, `y`, `y_test`"),
+        ({"x": np.zeros((2, 4)), "y": [0, 1], "x_test": np.zeros((0, 4)), "y_test": []}, "`x_test` holds no examples"),
+        (
+            {"x": np.zeros((2, 4)), "y": [0, 1], "x_test": np.zeros((1, 4)), "y_test": [7]},
+            "example 0 in `y_test` is none",
+        ),
     ],
 )
 def test_data_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
@@ -131,5 +146,20 @@ def test_data_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.npz").write_text("no")
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match=r"is no \.npz file"):
         read_data(tmp_path / "d.npz", X, 3)
+    with pytest.raises(UsageError, match=r"cannot read .*: No such file or directory$"):
+        read_data(tmp_path / "e.npz", X, 3)
+    path = saved(tmp_path, x=np.zeros((2, 4), np.float32), y=[0, 1])
+    path.write_bytes(path.read_bytes()[:60] + b"????" + path.read_bytes()[64:])
+    with pytest.raises(UsageError, match="cannot read"):
+        read_data(path, X, 3)
+
+
+def test_one_class_alone_is_said(tmp_path: Path) -> None:
+    with pytest.warns(TinyIRWarning, match="all examples in `y` are of class 2"):
+        read_data(saved(tmp_path, x=np.zeros((2, 4), np.float32), y=[2, 2]), X, 3)
+
+
+def test_whether_it_is_a_class_may_be_true_or_false(tmp_path: Path) -> None:
+    assert read_data(saved(tmp_path, x=np.zeros((2, 4), np.float32), y=[True, False]), X, 2).train.y.tolist() == [1, 0]

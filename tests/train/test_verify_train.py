@@ -75,6 +75,21 @@ def test_options_without_training_are_refused() -> None:
         verify_training(NET, Options())
 
 
+@pytest.mark.parametrize(("steps", "executors"), [(0, ("numpy", "host")), (-1, ("numpy", "host")), (5, ("numpy",))])
+def test_nothing_to_compare_is_refused(steps: int, executors: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="nothing to compare"):
+        verify_training(NET, OPTIONS, steps=steps, executors=executors)
+
+
+def test_refused_steps_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mlp.tir").write_text(str(NET))
+    words = ["verify", str(tmp_path / "mlp.tir"), "--train", "all", "--steps", "4", "--on", "numpy,host"]
+    assert main([*words, "--lr", "nan"]) == 2
+    assert "a learning rate of nan is not finite" in capsys.readouterr().err
+    assert main([*words, "--lr", "3e38"]) == 0
+    assert "of the steps were refused and changed nothing" in capsys.readouterr().err
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     model = tmp_path / "mlp.tir"
     model.write_text(str(NET))

@@ -18,6 +18,15 @@ def require_matplotlib() -> Any:
     return Figure
 
 
+def require_format(path: Path) -> None:
+    """Raise UsageError where matplotlib writes no files of that kind."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise UsageError(f"{path}: no picture of that kind is drawn", help=f"end it in .{', .'.join(sorted(known))}")
+
+
 def plot_history(history: History, title: str, path: Path) -> None:
     """The loss of each step with its mean, and the scores, over the steps. Raises ToolError, UsageError."""
     figure = require_matplotlib()(figsize=(8, 6), layout="constrained")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from typing import Any, get_args
 
 from tinyir.api import Compiled, compile
 from tinyir.cli.compile_options import add_compile_options, add_training_options, options_from, training_from
-from tinyir.cli.plots import plot_history, require_matplotlib
+from tinyir.cli.plots import plot_history, require_format, require_matplotlib
 from tinyir.cli.progress import progress_bar, show_step
 from tinyir.diagnostics import UsageError
 from tinyir.fit import History, Measurement, Plan, Schedule, fit, stop_reason
@@ -59,8 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     plan = Plan(args.steps, args.lr, args.lr_schedule, args.seed, args.eval_every, args.eval_count)
-    if args.plot is not None:
-        require_matplotlib()
+    _check_outputs(args)
     show_step("compiling")
     program = _compiled(args)
     data = _data(args, program)
@@ -83,6 +83,18 @@ def run(args: argparse.Namespace) -> int:
         print(f"error: step {len(history.losses) + 1}: {stop_reason(history.stopped)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Raise UsageError, before anything is learned, for files that could not be written at the end."""
+    for path in (args.checkpoint, args.plot, None if args.json in (None, "-") else Path(args.json)):
+        if path is not None and path.is_dir():
+            raise UsageError(f"cannot write {path}: it is a folder")
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise UsageError(f"cannot write {path}", help="it must be in a folder that exists and can be written to")
+    if args.plot is not None:
+        require_matplotlib()
+        require_format(args.plot)
 
 
 def _compiled(args: argparse.Namespace) -> Compiled:

@@ -8,6 +8,7 @@ part, it names the first tensor that differs.
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tinyir.cli.compile_options import add_compile_options, add_training_options
 from tinyir.cli.progress import show_step
 from tinyir.cli.run import read_inputs
 from tinyir.diagnostics import UsageError
+from tinyir.fit import Plan
 from tinyir.frontends.load import load
 from tinyir.ir.training import STEP
 from tinyir.runtime.program import TensorInfo
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify_training(args: argparse.Namespace) -> int:
     options = options_from(args, train=training_from(args), measure=False)
+    Plan(args.steps, args.lr)
     module = load(args.model)
     examples = None
     if args.data is not None:
@@ -85,6 +88,8 @@ def _verify_training(args: argparse.Namespace) -> int:
             f"OK: the loss and {report.parameters:,} parameters are equal bit for bit after each of {report.steps} "
             f"steps, on {', '.join(report.executors)}"
         )
+        if report.refused:
+            print(f"warning: {report.refused} of the steps were refused and changed nothing", file=sys.stderr)
     return 0 if report.ok else 1
 
 

@@ -216,7 +216,7 @@ def requantize(
 
 
 def lookup(b: Builder, op: Op, x: Value, table: npt.NDArray[Any], **attrs: Any) -> Value:
-    """A function of one int8, given by its 256 results, in `op`'s quantised type; `attrs` go to int.lookup."""
+    """A function of one int8, given by its 256 results, as a value of `op`'s quantised type. `attrs`: of int.lookup."""
     name = op.results[0].name
     constant = b.const(table, f"{name}_table" if name else "")
     return typed(b, b.add(Lookup(storage(b, x), constant, **attrs)), op.results[0].type)
