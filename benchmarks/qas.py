@@ -21,6 +21,7 @@ from training import SCHEMES
 from transfer import Array, Data, Examples, cut, float_twin, make_data, scale_classifier
 
 import tinyir
+from tinyir.diagnostics import TinyIRError
 from tinyir.frontends import training_npz
 from tinyir.ir.clone import clone_module
 from tinyir.ir.core import Module
@@ -107,7 +108,8 @@ class Lab:
         self.head_rate = 0.0
         module = task.backbone()
         first = min(layer.index for layer in choose(task.plan, layers(module.main)))
-        self._trunk, self.tail = cut(module, first) if first else (None, module)
+        parts: tuple[Module | None, Module] = cut(module, first) if first else (None, module)
+        self._trunk, self.tail = parts
         moved = (replace(s, layer=s.layer - first) if isinstance(s.layer, int) else s for s in task.plan.weights)
         self.plan = replace(task.plan, weights=tuple(moved))
         self._programs: dict[Any, tuple[Trainer, dict[str, Array]]] = {}
@@ -198,7 +200,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     args = parser.parse_args()
-    lab = Lab(TASKS[args.task], args.epochs)
+    try:
+        lab = Lab(TASKS[args.task], args.epochs)
+    except TinyIRError as error:
+        raise SystemExit(f"{error.render()}\n--task digits takes a backbone of this repository") from None
     results = []
     for way in WAYS:
         results.append(lab.measure(way, args.seeds))
