@@ -143,9 +143,17 @@ def profile_of(module: Module, places: Places) -> Profile:
     problem = make_problem(arena.buffers, arena.overlaps)
     for t, need in step_needs(problem, Work(WORK)).items():
         window = windows[max(t, 0)]
-        rest[window] = max(rest[window], need - through[window])
-        moments.append(Moment(window, need, tuple(k for k, life in enumerate(lives) if t in life)))
+        kept = tuple(k for k, life in enumerate(lives) if t in life)
+        rest[window] = max(rest[window], need - through[window] - _instead(saved, kept, window))
+        moments.append(Moment(window, need, kept))
     return Profile(saved, tuple(map(int, rest)), tuple(moments))
+
+
+def _instead(saved: Sequence[Saved], kept: Sequence[int], window: int) -> int:
+    """Bytes for which the rest of a window may have stood in: those of bits, at most, of tensors that are kept to there
+    or from there. Another program may be known to keep the bits throughout."""
+    own = (saved[k] for k in kept if not saved[k].first < window < saved[k].last)
+    return sum(-(-entry.bytes // 8) for entry in own if entry.part == WHOLE)
 
 
 def _windows(calls: Sequence[LoopCall], turn: int, places: Places) -> list[int]:

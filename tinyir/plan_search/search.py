@@ -133,6 +133,14 @@ def measure(
     return _measure(task, _classifier(task), lesson, seed, pool, progress)
 
 
+def valued_anew(task: Task, measured: Measured, lesson: Lesson | None, *, seed: int = 0) -> Measured:
+    """The same parts for a task that differs in seeds alone, or for another lesson."""
+    gains = iter(_gains(task, TrainPlan(), [part.plan for part in measured.parts], lesson, seed, None, lambda *_: None))
+    groups = [[(part, next(gains)) for part in group] for group in measured.groups]
+    kept = (tuple(replace(part, gain=gain) for part, gain in group if gain is not None) for group in groups)
+    return replace(measured, groups=tuple(group for group in kept if group))
+
+
 def _measure(
     task: Task, base: Needs, lesson: Lesson | None, seed: int, pool: Executor | None, progress: Progress
 ) -> Measured:
