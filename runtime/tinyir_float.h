@@ -212,6 +212,20 @@ static inline float tinyir_matchf(int32_t a, int32_t b, float g)
     return a == b ? g : 0.0f;
 }
 
+/* The smallest n of -30..30 with |x| < 2^n, or 30; NaN counts as infinite. */
+static inline int32_t tinyir_exponentf(float x)
+{
+    const int32_t n = (int32_t)(tinyir_float_bits(x) >> 23 & 255u) - 126;
+    return n < -30 ? -30 : n > 30 ? 30 : n;
+}
+
+/* The exponent of a tensor of gradients in the next step (grad.next_exponent). */
+static inline int32_t tinyir_next_exponent(int32_t exponent, int32_t peak, int32_t base, int32_t limit, int32_t low)
+{
+    const int32_t next = exponent + (peak >= limit) - (peak < low && base > -30);
+    return next < -96 ? -96 : next > 96 ? 96 : next;
+}
+
 static inline float tinyir_sqrtf(float x)
 {
     return __builtin_sqrtf(x);

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyir.ir.semantics import fixedpoint, gemmlowp, random_words, transcendental
+from tinyir.ir.semantics import fixedpoint, gemmlowp, narrow, random_words, transcendental
 from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
 
 
@@ -115,6 +115,15 @@ def _truncated_sum(a: int, x: Any) -> int:
     return a if np.isnan(x) else _toward_zero(np.float32(a) + x)
 
 
+def _exponent(x: Any) -> int:
+    """The smallest n of -30..30 with |x| < 2^n, or 30; NaN counts as infinite."""
+    return int(narrow.exponent(np.array([x], np.float32)))
+
+
+def _next_exponent(exponent: int, peak: int, base: int, limit: int, low: int) -> int:
+    return int(narrow.next_exponent(*(np.array(v, np.int64) for v in (exponent, peak, base)), limit=limit, low=low))
+
+
 def _instr(
     name: str, args: tuple[Ty, ...], result: Ty, means: Callable[..., Any], immediates: tuple[int, ...] = ()
 ) -> Instr:
@@ -186,3 +195,6 @@ HARD_SWISH_SLOPEF = _instr("hard_swish_slopef", (F32, F32), F32, _hard_swish_slo
 SQRTF = _instr("sqrtf", (F32,), F32, _float1(np.sqrt))
 NEXT_TURN = _instr("next_turn", (I32, I32), I32, lambda turn, count: turn + 1 if turn + 1 < count else 0)
 TURNF = _instr("turnf", (I32, I32, F32, F32), F32, lambda turn, at, a, b: a if turn == at else b)
+EXPONENTF = _instr("exponentf", (F32,), I32, _exponent)
+POWER_OF_TWO = _instr("power_of_two", (I32,), F32, lambda n: np.float32(2.0**n))
+NEXT_EXPONENT = _instr("next_exponent", (I32, I32, I32, I32, I32), I32, _next_exponent)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 
-def _whole(x: Array) -> Array:
+def whole(x: Array) -> Array:
     """Floats without a fraction as int64, within int32; 0 for NaN."""
     return np.clip(np.nan_to_num(x.astype(np.float64), nan=0.0), -(2.0**31), 2.0**31 - 1).astype(np.int64)
 
@@ -22,12 +22,12 @@ def sgd_int(
     step = np.float32(0) - lr * grad
     if words is not None:
         unit = (words.view(np.uint32) >> np.uint32(8) | np.uint32(1)).astype(np.float32) * np.float32(2.0**-24)
-        new = param + _whole(np.floor(unit + step))
+        new = param + whole(np.floor(unit + step))
     elif rounding == "nearest":
         wide = step.astype(np.float64)
-        new = param + _whole(np.copysign(np.floor(np.abs(wide) + 0.5), wide))
+        new = param + whole(np.copysign(np.floor(np.abs(wide) + 0.5), wide))
     elif param.dtype == np.int8:
-        new = np.where(np.isnan(step), param, _whole(np.trunc(param.astype(np.float32) + step)))
+        new = np.where(np.isnan(step), param, whole(np.trunc(param.astype(np.float32) + step)))
     else:
-        new = param + _whole(np.trunc(step))
+        new = param + whole(np.trunc(step))
     return np.asarray(np.clip(new, lo, hi).astype(param.dtype))
