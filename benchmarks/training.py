@@ -1,6 +1,6 @@
 """Steps of training of int8 backbones on the emulated Cortex-M7: RAM, flash and cycles of the published sparse schemes.
 
-    python benchmarks/training.py [--model mcunet-5fps] [--schemes 49,148] [--level speed]
+    python benchmarks/training.py [--model mcunet-5fps] [--schemes 49,148] [--level speed] [--grad f32]
 
 The schemes are those that MIT's tiny-training ships for mcunet-5fps (mcu_ir_gen.py), named by the KB that its memory
 model gives them: the biases of the last convolutions, and shares of the input channels of some 1x1 convolutions; the
@@ -16,11 +16,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from common import find_referee, models_folder
 
 import tinyir
 from tinyir.frontends import training_npz
+from tinyir.passes.step_options import GradName
 from tinyir.pipeline import Training
 from tinyir.runtime.qemu import build_referee_elf
 from tinyir.runtime.toolchain import CrossCompiler
@@ -61,13 +63,13 @@ class Row:
         return self.arena + self.params + self.stack
 
 
-def measure(model: Path, scheme: str, level: str) -> Row:
+def measure(model: Path, scheme: str, level: str, grad: GradName) -> Row:
     """Compile the model with a scheme and run one step under the referee. Raises TinyIRError."""
     with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
         folder = Path(scratch)
         plan = folder / "plan.toml"
         plan.write_text(SCHEMES[scheme].text())
-        compiled = tinyir.compile(training_npz.load(model, CLASSES), train=Training(plan=plan), level=level)
+        compiled = tinyir.compile(training_npz.load(model, CLASSES), train=Training(plan=plan, grad=grad), level=level)
         opt, out = compiled.options.c_level, compiled.write(folder / "out")
         elf = build_referee_elf(out, folder / "step.elf", CrossCompiler.detect(), opt, step=True)
         os.chdir(folder)  # the referee's program looks for a file of inputs where it runs
@@ -99,9 +101,10 @@ def main() -> None:
     parser.add_argument("--model", default="mcunet-5fps")
     parser.add_argument("--schemes", default=",".join(SCHEMES))
     parser.add_argument("--level", default="speed", choices=["size", "balanced", "speed"])
+    parser.add_argument("--grad", default="f32", choices=get_args(GradName), help="what gradients are stored as")
     args = parser.parse_args()
     path = models_folder() / "training" / f"{args.model}.npz"
-    print(markdown([measure(path, scheme, args.level) for scheme in args.schemes.split(",")]))
+    print(markdown([measure(path, scheme, args.level, args.grad) for scheme in args.schemes.split(",")]))
 
 
 if __name__ == "__main__":

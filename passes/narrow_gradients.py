@@ -38,6 +38,8 @@ MOVEMENTS = (Pad, Slice, Transpose, Reshape)
 FEWEST = 64
 """Elements of a tensor that is worth an exponent."""
 
+FEWEST_BITS = 8
+
 PROBES = 4
 """Steps on noise that first exponents are estimated from."""
 
@@ -70,8 +72,8 @@ class NarrowGradients(Pass):
     computed element by element in between stays f32, in registers. `base` is the exponent of the gradient next to the
     loss in this step; `exponent`, relative to it, is state: it follows the peaks of earlier steps, so that the kernel
     that computes a gradient can write it as integers at once. It starts from the peaks of steps on noise, which are
-    evaluated here. int8 is rounded at random (by the state `rng`), int16 to the nearest. The largest magnitude allowed
-    is such that no reader's sum can leave int32.
+    evaluated here. int8 is rounded at random (by the state `rng`), int16 to the nearest. int16 keep fewer than 16 bits
+    where a sum of their products could leave int32.
 
     Needs: build-backward.  Leaves: gradients of parameters as f32.  Skips tensors of less than 64 elements and those
     that an op reads which takes floats alone (a pooling, a float layer). Refuses a model without integer layers.
@@ -90,16 +92,16 @@ class NarrowGradients(Pass):
                 help="grad=f32, or quantise the model",
             )
         storage = STORAGES[self.grad]
-        limits = _chosen(func, storage)
-        if not limits:
+        bits = _chosen(func, storage)
+        if not bits:
             return {"narrow gradients": 0}
-        head = _head(next(iter(limits)), _late_ops(func))
-        first = _first_exponents(module, head, limits)
-        work = _Narrowing(module, func, storage, limits, first, head)
+        head = _head(next(iter(bits)), _late_ops(func))
+        first = _first_exponents(module, head, bits)
+        work = _Narrowing(module, func, storage, bits, first, head)
         work.run()
         drop_dead_ops(func)
-        saved = sum(value.type.elements * (4 - storage.elem.bytes) for value in limits)
-        return {"narrow gradients": len(limits), "bytes less": saved}
+        saved = sum(value.type.elements * (4 - storage.elem.bytes) for value in bits)
+        return {"narrow gradients": len(bits), "bytes less": saved}
 
 
 # -- which ------------------------------------------------------------------------------------------------------------
@@ -139,25 +141,25 @@ def _head(value: Value, late: list[Op]) -> Value:
 
 
 def _chosen(func: Func, storage: _Storage) -> dict[Value, int]:
-    """The gradients to narrow, in order, each with its largest magnitude."""
+    """The gradients to narrow, in order, each with its bits: |q| <= 2^(bits - 1), and no sum leaves int32."""
     late = _late_ops(func)
     flows: set[Value] = set()
     for op in reversed(late):
         if any(v in flows for v in op.results):
             flows.update(v for v in _handed(op) if v.defining_op in late)
         flows.update(v for v in op.operands if _takes_integers(op, v) and v.defining_op in late)
-    limits: dict[Value, int] = {}
+    bits: dict[Value, int] = {}
     moved: set[Value] = set()
     for op in late:
         for value in op.results:
             gain = _gain(value)
-            if isinstance(op, MOVEMENTS) and op.operands[0] in {*limits, *moved}:
+            if isinstance(op, MOVEMENTS) and op.operands[0] in {*bits, *moved}:
                 moved.add(value)
             elif value in flows and value.type.elements >= FEWEST and _is_stored(value) and gain is not None:
-                limit = min(storage.elem.limits[1], (2**31 - 1) // gain)
-                if limit >= DType.I8.limits[1]:
-                    limits[value] = limit
-    return limits
+                found = min(8 * storage.elem.bytes, ((2**31 - 1) // gain).bit_length())
+                if found >= FEWEST_BITS:
+                    bits[value] = found
+    return bits
 
 
 def _is_stored(value: Value) -> bool:
@@ -201,7 +203,7 @@ class _Narrowing:
     module: Module
     func: Func
     storage: _Storage
-    limits: dict[Value, int]
+    bits: dict[Value, int]
     first: dict[Value, int]
     head: Value
     _stored: dict[Value, _Stored] = field(default_factory=dict)
@@ -219,7 +221,7 @@ class _Narrowing:
             if any(v in self._stored for v in op.operands):
                 values = self._read_integers(op)
             for old, value in zip(op.results, values, strict=True):
-                if old in self.limits:
+                if old in self.bits:
                     self._narrow(old, value, rng, salt + len(self._stored))
         self._end()
 
@@ -242,9 +244,10 @@ class _Narrowing:
         if rng is not None:
             words = value.type.with_elem(DType.I32)
             operands.append(b.add(Random(rng, salt=salt, shape=words.shape, types=words)))
-        limit = self.limits[old]
-        q = b.add(Narrow(*operands, limit=limit, types=value.type.with_elem(self.storage.elem), name=name))
+        bits = self.bits[old]
+        q = b.add(Narrow(*operands, bits=bits, types=value.type.with_elem(self.storage.elem), name=name))
         peak = b.add(Peak(q))
+        limit = (1 << (bits - 1)) - 1
         new = NextExponent(exponent, peak, self.base, limit=limit, low=limit >> self.storage.room)
         self._new_states.append(b.add(new))
         new.result.name = f"{name}_exponent.new"
@@ -293,27 +296,27 @@ class _Narrowing:
 # -- first exponents --------------------------------------------------------------------------------------------------
 
 
-def _first_exponents(module: Module, head: Value, limits: dict[Value, int]) -> dict[Value, int]:
+def _first_exponents(module: Module, head: Value, bits: dict[Value, int]) -> dict[Value, int]:
     """For each gradient the exponent with which it is up to half of its limit in steps on noise, relative to the
     exponent of the gradient next to the loss. One that is 0 there gets that of the one before it."""
     rng = np.random.default_rng(0)
     func = module.funcs[STEP]
     params = evaluate(module.funcs[INIT], [])
-    peaks = dict.fromkeys(limits, -math.inf)
+    peaks = dict.fromkeys(bits, -math.inf)
 
     for _ in range(PROBES):
         seen: dict[Value, npt.NDArray[Any]] = {}
         evaluate(func, [*_noise(func, rng), *params], observe=lambda value, array: seen.update({value: array}))
         base = int(exponent(seen[head]))
-        for value in limits:
+        for value in bits:
             largest = float(np.max(np.abs(seen[value]), initial=0.0))
             if math.isfinite(largest) and largest > 0:
                 peaks[value] = max(peaks[value], math.frexp(largest)[1] - base)
     first: dict[Value, int] = {}
     before = 0.0
-    for value, limit in limits.items():
+    for value in bits:
         before = peaks[value] if math.isfinite(peaks[value]) else before
-        first[value] = max(-96, min(96, int(before) + 2 - limit.bit_length()))
+        first[value] = max(-96, min(96, int(before) + 2 - bits[value]))
     return first
 
 

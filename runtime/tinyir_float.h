@@ -183,8 +183,14 @@ static inline int32_t tinyir_trunci(float x)
 /* The largest integer not above x, saturated; 0 for NaN. */
 static inline int32_t tinyir_floori(float x)
 {
+#if defined(__ARM_FEATURE_DIRECTED_ROUNDING)
+    float whole;
+    __asm__("vcvtm.s32.f32 %0, %1" : "=t"(whole) : "t"(x));
+    return (int32_t)tinyir_float_bits(whole);
+#else
     const int32_t whole = tinyir_trunci(x);
     return whole - (whole > INT32_MIN && x < (float)whole);
+#endif
 }
 
 /* The float a + x without its fraction; a where x is NaN. */

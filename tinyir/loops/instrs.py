@@ -146,6 +146,7 @@ HALF_PRODUCTS = ((SMLABB, SMLABT), (SMLATB, SMLATT))
 """By the half of the first word, then of the second."""
 SSAT8 = _instr("ssat8", (I32,), I32, _saturated)
 SSAT_ASR = _instr("ssat_asr", (I32, I32), I32, lambda x, n: _saturated(x >> n), immediates=(1,))
+SSAT = _instr("ssat", (I32, I32), I32, lambda x, n: min(max(x, -(1 << n - 1)), (1 << n - 1) - 1), immediates=(1,))
 SMMLA = _instr("smmla", (I32, I32, I32), I32, _smmla(0))
 SMMLAR = _instr("smmlar", (I32, I32, I32), I32, _smmla(1 << 31))
 

@@ -45,7 +45,7 @@ class Exponent(Op):
 
 @define_op("grad.narrow", Trait.PURE, Trait.ELEMENTWISE)
 class Narrow(Op):
-    """q = round(g / 2^(exponent + base)), limited to -limit..limit; 0 where g is NaN.
+    """q = round(g / 2^(exponent + base)), limited to what a signed integer of so many bits holds; 0 where g is NaN.
 
     Rounds to the nearest integer, ties away from zero; with random `words` up with the probability of the fraction, so
     that the mean is g, however small.
@@ -55,7 +55,7 @@ class Narrow(Op):
     exponent: Value = operand("one i32: of the tensor")
     base: Value = operand("one i32: of the step")
     words: Value | None = operand("i32, of the same shape: random bits, for stochastic rounding", optional=True)
-    limit: int = attr("largest magnitude; readers may multiply with int8 and sum without overflow")
+    bits: int = attr("of q; so few that no sum of products with int8 overflows")
     q: Value = result("i8 or i16")
 
     def infer(self) -> TensorType:
@@ -67,11 +67,11 @@ class Narrow(Op):
 
     def verify(self) -> None:
         self.require(self.type.elem in NARROW, f"gives i8 or i16, not {self.type}")
-        most = self.type.storage.limits[1]
-        self.require(1 <= self.limit <= most, f"limits to {self.limit}, not to 1..{most}")
+        most = 8 * self.type.storage.bytes
+        self.require(8 <= self.bits <= most, f"keeps {self.bits} bits, not 8..{most}")
 
     def reference(self) -> Reference:
-        return Reference(semantics.narrow, {"limit": self.limit, "bits": 8 * self.type.storage.bytes})
+        return Reference(semantics.narrow, {"bits": self.bits, "wide": self.type.storage is DType.I16})
 
 
 @define_op("grad.widen", Trait.PURE, Trait.ELEMENTWISE)
@@ -94,7 +94,7 @@ class WidenGradient(Op):
 
 @define_op("grad.peak", Trait.PURE, Trait.WINDOW)
 class Peak(Op):
-    """The largest magnitude in q."""
+    """The largest of q and -1 - q: how far the values reach, the negative ones as the positive."""
 
     q: Value = operand("i8 or i16")
     y: Value = result("one i32")

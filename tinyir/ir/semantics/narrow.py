@@ -23,16 +23,17 @@ def power_of_two(n: Array) -> Array:
     return np.asarray((n.astype(np.int32) + 127) << 23, np.int32).view(np.float32)
 
 
-def narrow(g: Array, exponent: Array, base: Array, words: Array | None = None, *, limit: int, bits: int) -> Array:
-    """g / 2^(exponent + base) in whole numbers, limited to -limit..limit."""
+def narrow(g: Array, exponent: Array, base: Array, words: Array | None = None, *, bits: int, wide: bool) -> Array:
+    """g / 2^(exponent + base) in whole numbers, limited to `bits` bits; int16 if `wide`, else int8."""
     scaled = g * power_of_two(-(exponent + base))
     if words is None:
-        wide = scaled.astype(np.float64)
-        rounded = whole(np.copysign(np.floor(np.abs(wide) + 0.5), wide))
+        exact = scaled.astype(np.float64)
+        rounded = whole(np.copysign(np.floor(np.abs(exact) + 0.5), exact))
     else:
         unit = (words.view(np.uint32) >> np.uint32(8) | np.uint32(1)).astype(np.float32) * np.float32(2.0**-24)
         rounded = whole(np.floor(unit + scaled))
-    return np.asarray(np.clip(rounded, -limit, limit).astype(np.int8 if bits == 8 else np.int16))
+    limit = 1 << (bits - 1)
+    return np.asarray(np.clip(rounded, -limit, limit - 1).astype(np.int16 if wide else np.int8))
 
 
 def widen_gradient(x: Array, exponent: Array, base: Array) -> Array:
@@ -41,8 +42,9 @@ def widen_gradient(x: Array, exponent: Array, base: Array) -> Array:
 
 
 def peak(q: Array) -> Array:
-    """The largest magnitude."""
-    return np.asarray(np.abs(q.astype(np.int32)).max(initial=0), np.int32)
+    """The largest of q and -1 - q."""
+    wide = q.astype(np.int32)
+    return np.asarray(np.maximum(wide, ~wide).max(initial=0), np.int32)
 
 
 def next_exponent(exponent: Array, peak: Array, base: Array, *, limit: int, low: int) -> Array:

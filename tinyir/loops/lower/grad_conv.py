@@ -23,7 +23,8 @@ def lower_conv_input(low: Lowering, op: Op, finish: Finish) -> Body:
         for i, letter in enumerate("HW")
     )
     body: Body = ()
-    for pixels in pixel_nests(low, dx, rows, columns):
+    exact = op.type.elem is DType.I32  # in whatever order
+    for pixels in pixel_nests(low, dx, rows, columns, flipped=exact):
         body += nest(pixels.loops, _pixel_sum(low, op, finish, pixels))
     return body
 

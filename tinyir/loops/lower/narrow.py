@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.grad_narrow import STEP_EXPONENTS, Exponent, Narrow, NextExponent, Peak, WidenGradient
-from tinyir.loops.instrs import EXPONENTF, FLOORI, NEXT_EXPONENT, POWER_OF_TWO, ROUND_AWAY, UNITF
+from tinyir.loops.instrs import EXPONENTF, FLOORI, NEXT_EXPONENT, POWER_OF_TWO, ROUND_AWAY, SSAT, UNITF
 from tinyir.loops.ir import F32, I32, Bin, Body, Cast, Const, Expr, Local, Set, Ty, Var
 from tinyir.loops.lower.context import Lowering, Point, nest
 from tinyir.loops.lower.contraction import Finish, widened
-from tinyir.loops.lower.elementwise import clamp_expr, element
+from tinyir.loops.lower.elementwise import element
 
 
 def lower_exponent(low: Lowering, op: Op, finish: Finish) -> Body:
@@ -19,11 +19,11 @@ def lower_exponent(low: Lowering, op: Op, finish: Finish) -> Body:
 
 
 def lower_peak(low: Lowering, op: Op, finish: Finish) -> Body:
-    """The largest magnitude of an element."""
+    """The largest of q and -1 - q."""
     assert isinstance(op, Peak)
     point, loops = low.space(op.q.type)
     q = Cast(low.load(op.q, point), I32)
-    return _largest(low, loops, 0, Bin("max", q, Bin("-", Const(0), q)), finish)
+    return _largest(low, loops, 0, Bin("max", q, Bin("-", Const(-1), q)), finish)
 
 
 def _largest(low: Lowering, loops: list[tuple[str, int]], least: int, term: Expr, finish: Finish) -> Body:
@@ -40,8 +40,7 @@ def _(op: Narrow, low: Lowering, point: Point) -> Expr:
         rounded: Expr = ROUND_AWAY(scaled)
     else:
         rounded = FLOORI(Bin("+", UNITF(low.operand(op.words, point)), scaled))
-    limited = clamp_expr(rounded, -op.limit, op.limit, (-(2**31), 2**31 - 1))
-    return Cast(limited, Ty(op.type.storage))
+    return Cast(SSAT(rounded, Const(op.bits)), Ty(op.type.storage))
 
 
 @element.register

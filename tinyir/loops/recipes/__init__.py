@@ -30,7 +30,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "int.max_pool2d": (window, flat_elementwise),
     "grad.conv2d_input": (pointwise_input,),
     "grad.conv2d_weight": (weight_sums,),
-    "grad.depthwise_input": (depthwise_input,),
+    "grad.depthwise_input": (depthwise, depthwise_input),
 }
 
 

@@ -28,12 +28,14 @@ from tinyir.loops.schedule import (
     flatten,
     hoist,
     jam,
+    order,
     pack,
     reorder,
     share,
     simplify,
     split,
     stage,
+    tensorize,
     unroll,
 )
 
@@ -52,6 +54,8 @@ def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     require(not has_guards(kernel) and sum(v.startswith("o") for v in nest) == 1, "windows with gaps")
     kernel, pixel = one_pixel_loop(kernel)
     kernel, channels = as_forward(kernel)
+    if is_narrow(kernel):
+        return in_pairs(kernel, pixel, channels, policy)
     if not pixel:
         return finish(share(side_by_side(kernel, channels), "co"))
     kernel, parts = parts_of(kernel, pixel, SIDE)
@@ -79,6 +83,42 @@ def as_forward(kernel: Kernel) -> tuple[Kernel, list[str]]:
     return reorder(kernel, "cb", "ca"), ["cb", "ca"]
 
 
+def in_pairs(kernel: Kernel, pixel: str, channels: list[str], policy: Policy) -> Kernel:
+    """A 1x1 convolution of integers: blocks of pixels by channels, pairs of outputs summed by SMLAD where weights lie
+    in words. The pixels are int16; int8 ones are widened in scratch, tile by tile."""
+    words = {"om", "cb"} <= loops(kernel).keys()
+    if not pixel:
+        if words and kernel.param("g").dtype is DType.I8:
+            kernel = stage(kernel, "g", "all", "gs", "i16")
+        kernel = side_by_side(kernel, channels)
+        return finish(share(tensorize(kernel, "om") if words else kernel, "co"))
+    packed = words and kernel.param("weights").role == "const"  # a word has two channels of two outputs, else four
+    kernel, parts = parts_of(kernel, pixel, SIDE if packed else SIDE // 2)
+    for var, end, size in parts:
+        inner = [f"{c}{end}" for c in channels]
+        if packed:
+            kernel, inner = reorder(kernel, f"ca{end}", f"cb{end}"), [f"cb{end}"]
+        if words and kernel.param("g").dtype is DType.I8:
+            kernel, var = widened_tiles(kernel, var, end, size, policy)
+        kernel = split(kernel, var, size, f"{var}o", f"{var}i")
+        kernel = reorder(kernel, f"co{end}", *([f"ca{end}"] if packed else []), f"{var}o", f"{var}i", *inner)
+        kernel = side_by_side(kernel, [f"{var}i", *inner])
+        kernel = share(tensorize(kernel, f"om{end}") if words else kernel, f"{var}o")
+        kernel = tables_ahead(kernel, f"{var}o")
+        if not words and f"om{end}" in loops(kernel):
+            kernel = unroll(kernel, f"om{end}")
+    return finish(kernel)
+
+
+def widened_tiles(kernel: Kernel, pixel: str, end: str, size: int, policy: Policy) -> tuple[Kernel, str]:
+    """Tiles of blocks of `size` pixels, copied to int16 first. Returns the loop over the pixels of a tile."""
+    extent, depth = loops(kernel)[pixel].extent, 2 * loops(kernel)[f"on{end}"].extent
+    fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= policy.tile_bytes]
+    kernel = split(kernel, pixel, max(fits, default=size), f"{pixel}t", f"{pixel}p")
+    kernel = stage(kernel, "g", f"{pixel}t", f"gs{end}", "i16")
+    return kernel, f"{pixel}p"
+
+
 def side_by_side(kernel: Kernel, inner: Sequence[str]) -> Kernel:
     """The sums over the loops `inner`, outermost first, in registers."""
     for var in reversed(inner):
@@ -94,7 +134,7 @@ def depthwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     require(not {"n", "o", "h1", "w1"} & nest.keys(), "windows with gaps, or several filters")
     plane = 4 * (nest["h"].extent + nest["kh"].extent - 1) * (nest["w"].extent + nest["kw"].extent - 1)
     require(plane <= policy.plane_bytes, "more than the scratch holds")
-    kernel = simplify(stage(reorder(kernel, "c", "h", "w"), "g", "c", "gs", "f32"))
+    kernel = simplify(stage(reorder(kernel, "c", "h", "w"), "g", "c", "gs", "i16" if is_narrow(kernel) else "f32"))
     kernel = copied_by_rows(kernel, g.shape[1], g.shape[2])
     taps = nest["kh"].extent * nest["kw"].extent
     for tap in ("kw", "kh") if taps <= MOST_TAPS else ("kw",):
@@ -113,8 +153,8 @@ def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
     nest = loops(kernel)
     require({"o", "i"} <= nest.keys() and not has_guards(kernel), "a single channel, or windows in margins")
     between = [v for v in ("h", "w") if v in nest]
-    for var in ("o", "i"):
-        kernel = split(kernel, var, block_size(nest[var].extent, SIDE, 3, 2), f"{var}o", f"{var}i")
+    for var, side in (("o", SIDE), ("i", SIDE // 2 if is_narrow(kernel) else SIDE)):
+        kernel = split(kernel, var, block_size(nest[var].extent, side, 3, 2), f"{var}o", f"{var}i")
     kernel = reorder(kernel, "oo", *between, "io", "oi", "ii")
     return finish(share(jam(jam(kernel, "ii"), "oi"), "io"))
 
@@ -132,4 +172,10 @@ def copied_by_rows(kernel: Kernel, height: int, width: int) -> Kernel:
 
 def finish(kernel: Kernel) -> Kernel:
     """What every recipe ends with."""
-    return chain(collapse(simplify(kernel)))
+    kernel = collapse(simplify(kernel))
+    return order(kernel, "all") if is_narrow(kernel) else chain(kernel)
+
+
+def is_narrow(kernel: Kernel) -> bool:
+    """Whether the gradient is of integers."""
+    return kernel.param("g").dtype is not DType.F32
