@@ -145,7 +145,16 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
 /* g where a bit of the word is 1, else 0; the bits are counted from the lowest, modulo 32. */
 static inline float tinyir_maskedf(float g, int32_t word, int32_t bit)
 {
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+    float masked; /* by VSEL: a branch on random bits is foreseen half of the time */
+    __asm__("tst %1, %2\n\tvseleq.f32 %0, %4, %3"
+            : "=t"(masked)
+            : "r"(word), "r"(1u << (bit & 31)), "t"(g), "t"(0.0f)
+            : "cc");
+    return masked;
+#else
     return ((uint32_t)word >> (bit & 31)) & 1u ? g : 0.0f;
+#endif
 }
 
 /* A word with that bit, if lo < y < hi. */
@@ -183,13 +192,21 @@ static inline int32_t tinyir_trunci(float x)
 /* The largest integer not above x, saturated; 0 for NaN. */
 static inline int32_t tinyir_floori(float x)
 {
-#if defined(__ARM_FEATURE_DIRECTED_ROUNDING)
-    float whole;
-    __asm__("vcvtm.s32.f32 %0, %1" : "=t"(whole) : "t"(x));
-    return (int32_t)tinyir_float_bits(whole);
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+    float floor;
+    int32_t word;
+    __asm__("vcvtm.s32.f32 %0, %1" : "=t"(floor) : "t"(x));
+    __builtin_memcpy(&word, &floor, sizeof word);
+    return word;
 #else
-    const int32_t whole = tinyir_trunci(x);
-    return whole - (whole > INT32_MIN && x < (float)whole);
+    if (!(x > -2147483648.0f)) {
+        return x != x ? 0 : INT32_MIN;
+    }
+    if (x >= 2147483648.0f) {
+        return INT32_MAX;
+    }
+    const int32_t whole = (int32_t)x;
+    return whole - (x < (float)whole);
 #endif
 }
 

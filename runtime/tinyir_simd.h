@@ -292,23 +292,15 @@ static inline int32_t tinyir_softmax_shift(int32_t total)
     return 35 - tinyir_clz(total);
 }
 
-#if defined(__ARM_FEATURE_DIRECTED_ROUNDING)
-/* The word in a register of the FPU, in which its conversions to integers leave their result. */
-static inline int32_t tinyir_word_of(float x)
-{
-    int32_t word;
-    __builtin_memcpy(&word, &x, sizeof word);
-    return word;
-}
-#endif
-
 /* The nearest integer, ties away from zero; saturates; 0 for NaN. */
 static inline int32_t tinyir_round_away(float x)
 {
-#if defined(__ARM_FEATURE_DIRECTED_ROUNDING)
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
     float nearest;
-    __asm__("vcvta.s32.f32 %0, %1" : "=t"(nearest) : "t"(x));
-    return tinyir_word_of(nearest);
+    int32_t word;
+    __asm__("vcvta.s32.f32 %0, %1" : "=t"(nearest) : "t"(x)); /* an instruction of FPv5, as those beside it */
+    __builtin_memcpy(&word, &nearest, sizeof word);
+    return word;
 #else
     if (!(x > -2147483648.0f)) {
         return x != x ? 0 : INT32_MIN;

@@ -34,8 +34,8 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     channel = "ic" if "ic" in nest else "c"
     several = channel in nest and len(x.shape) == 4 and x.shape[-1] > 1
     require(several and x.dtype in (DType.I8, DType.I16), "no image of several channels of int8 or int16")
-    gaps = kernel.kind.startswith("grad.") and bool({"n", "o", "h1", "w1"} & nest.keys())
-    require(not gaps, "several images or filters, or windows with gaps")
+    backwards = kernel.kind.startswith("grad.")  # with weights that lie in flash another time, turned round
+    require(not (backwards and {"n", "o", "h1", "w1"} & nest.keys()), "several images or filters, or windows with gaps")
     column = along(kernel, policy)
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
@@ -50,7 +50,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
     for tap in reversed(written_out(nest, policy)):
         kernel = unroll(kernel, tap)
-    if policy.wide_taps:
+    if policy.wide_taps and not backwards:
         kernel = widen(kernel, "weights", "i16")
     kernel = filled_margins(share(pair_products(output_blocks(kernel, column, policy.outputs), "weights")))
     lines = [v for v in (row, column) if v in loops(kernel)]

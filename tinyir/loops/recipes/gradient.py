@@ -14,6 +14,7 @@ from tinyir.loops.recipes.blocks import (
     block_size,
     by_fours,
     extent_of,
+    go_on_by,
     has_guards,
     loops,
     parts_of,
@@ -55,7 +56,7 @@ def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     kernel, pixel = one_pixel_loop(kernel)
     kernel, channels = as_forward(kernel)
     if is_narrow(kernel):
-        return in_pairs(kernel, pixel, channels, policy)
+        return in_pairs(kernel, pixel, channels)
     if not pixel:
         return finish(share(side_by_side(kernel, channels), "co"))
     kernel, parts = parts_of(kernel, pixel, SIDE)
@@ -83,40 +84,40 @@ def as_forward(kernel: Kernel) -> tuple[Kernel, list[str]]:
     return reorder(kernel, "cb", "ca"), ["cb", "ca"]
 
 
-def in_pairs(kernel: Kernel, pixel: str, channels: list[str], policy: Policy) -> Kernel:
+def in_pairs(kernel: Kernel, pixel: str, channels: list[str]) -> Kernel:
     """A 1x1 convolution of integers: blocks of pixels by channels, pairs of outputs summed by SMLAD where weights lie
-    in words. The pixels are int16; int8 ones are widened in scratch, tile by tile."""
+    in words. A word of constant weights has two channels of two outputs, one of others four channels of one."""
     words = {"om", "cb"} <= loops(kernel).keys()
     if not pixel:
-        if words and kernel.param("g").dtype is DType.I8:
-            kernel = stage(kernel, "g", "all", "gs", "i16")
+        kernel = stage(kernel, "g", "all", "gs", "i16") if words and kernel.param("g").dtype is DType.I8 else kernel
         kernel = side_by_side(kernel, channels)
         return finish(share(tensorize(kernel, "om") if words else kernel, "co"))
-    packed = words and kernel.param("weights").role == "const"  # a word has two channels of two outputs, else four
+    packed = words and kernel.param("weights").role == "const"
     kernel, parts = parts_of(kernel, pixel, SIDE if packed else SIDE // 2)
     for var, end, size in parts:
         inner = [f"{c}{end}" for c in channels]
         if packed:
             kernel, inner = reorder(kernel, f"ca{end}", f"cb{end}"), [f"cb{end}"]
-        if words and kernel.param("g").dtype is DType.I8:
-            kernel, var = widened_tiles(kernel, var, end, size, policy)
         kernel = split(kernel, var, size, f"{var}o", f"{var}i")
-        kernel = reorder(kernel, f"co{end}", *([f"ca{end}"] if packed else []), f"{var}o", f"{var}i", *inner)
+        if words and kernel.param("g").dtype is DType.I8:
+            kernel = widened_block(kernel, f"{var}o", f"gs{end}")
+        kernel = reorder(kernel, f"co{end}", *([f"ca{end}"] if packed else []), f"{var}i", *inner)
         kernel = side_by_side(kernel, [f"{var}i", *inner])
         kernel = share(tensorize(kernel, f"om{end}") if words else kernel, f"{var}o")
-        kernel = tables_ahead(kernel, f"{var}o")
-        if not words and f"om{end}" in loops(kernel):
+        if words:
+            kernel = go_on_by(kernel, f"on{end}", 1, 2)
+        elif f"om{end}" in loops(kernel):
             kernel = unroll(kernel, f"om{end}")
     return finish(kernel)
 
 
-def widened_tiles(kernel: Kernel, pixel: str, end: str, size: int, policy: Policy) -> tuple[Kernel, str]:
-    """Tiles of blocks of `size` pixels, copied to int16 first. Returns the loop over the pixels of a tile."""
-    extent, depth = loops(kernel)[pixel].extent, 2 * loops(kernel)[f"on{end}"].extent
-    fits = [n for n in range(size, extent + 1, size) if extent % n == 0 and n * depth * 2 <= policy.tile_bytes]
-    kernel = split(kernel, pixel, max(fits, default=size), f"{pixel}t", f"{pixel}p")
-    kernel = stage(kernel, "g", f"{pixel}t", f"gs{end}", "i16")
-    return kernel, f"{pixel}p"
+def widened_block(kernel: Kernel, block: str, staged: str) -> Kernel:
+    """The pixels of a block of int8 as int16 in scratch."""
+    kernel, copy = stage(kernel, "g", block, staged, "i16"), f"{staged}_0"
+    if kernel.param("g").shape[-1] % 4 or kernel.param(staged).elements % 4:
+        return kernel
+    kernel = split(split(kernel, copy, 4, f"{copy}o", f"{copy}4"), f"{copy}4", 2, f"{copy}b", f"{copy}a")
+    return share(tensorize(kernel, f"{copy}a", f"{copy}b"), f"{copy}o")
 
 
 def side_by_side(kernel: Kernel, inner: Sequence[str]) -> Kernel:
