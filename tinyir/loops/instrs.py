@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyir.ir.semantics import fixedpoint, gemmlowp, narrow, random_words, transcendental
+from tinyir.ir.semantics import block_floats, fixedpoint, gemmlowp, random_words, transcendental
 from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
 
 
@@ -117,11 +117,11 @@ def _truncated_sum(a: int, x: Any) -> int:
 
 def _exponent(x: Any) -> int:
     """The smallest n of -30..30 with |x| < 2^n, or 30; NaN counts as infinite."""
-    return int(narrow.exponent(np.array([x], np.float32)))
+    return int(block_floats.exponent(np.array([x], np.float32)))
 
 
 def _next_exponent(exponent: int, peak: int, base: int, limit: int, low: int) -> int:
-    return int(narrow.next_exponent(*(np.array(v, np.int64) for v in (exponent, peak, base)), limit=limit, low=low))
+    return int(block_floats.next_exponent(*(np.array(v, np.int64) for v in (exponent, peak, base)), limit=limit, low=low))
 
 
 def _instr(

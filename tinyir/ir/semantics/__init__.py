@@ -39,7 +39,7 @@ from .grad_conv import (
 from .grad_window import max_pool_gradient, resize_nearest_gradient, window_sum
 from .image import affine_matrix, affine_nearest, byte_lookup, resize_bilinear, rgb565
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
-from .narrow import exponent, narrow, next_exponent, peak, widen_gradient
+from .block_floats import exponent, narrow, next_exponent, peak, widen_gradient
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8

@@ -1,4 +1,4 @@
-"""Gradients as integers with a power of two, in the same steps as `ir/semantics/narrow.py`."""
+"""Gradients as integers with a power of two, in the same steps as `ir/semantics/block_floats.py`."""
 
 from __future__ import annotations
 
