@@ -210,13 +210,13 @@ class _Narrowing:
     _new_states: list[Value] = field(default_factory=list)
 
     def run(self) -> None:
-        block = self.func.block
+        block, late = self.func.block, _late_ops(self.func)
         assert self.head.defining_op is not None
         behind = self.func.ops[1 + self.func.ops.index(self.head.defining_op)]
         self.base = Builder(block, before=behind).add(Exponent(self.head, name="gradient_base"))
         rng = self._rng() if self.storage.stochastic else None
         salt = 1 + max((op.salt for op in self.func.ops if isinstance(op, Random)), default=-1)
-        for op in _late_ops(self.func):
+        for op in late:
             values = list(op.results)
             if any(v in self._stored for v in op.operands):
                 values = self._read_integers(op)
@@ -237,8 +237,8 @@ class _Narrowing:
 
     def _narrow(self, old: Value, value: Value, rng: Value | None, salt: int) -> None:
         """Store `value`, which has taken the place of `old`, as integers."""
-        b = self._behind(value)
-        name = f"gradient{len(self._new_states)}"
+        b = self._behind(self.base if value is self.head else value)
+        name = f"gradient{list(self.bits).index(old)}"
         exponent = add_state(self.module, self.func, Slot(f"{name}_exponent", EXPONENT, self.first[old]))
         operands = [value, exponent, self.base]
         if rng is not None:
