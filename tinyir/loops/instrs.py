@@ -121,7 +121,8 @@ def _exponent(x: Any) -> int:
 
 
 def _next_exponent(exponent: int, peak: int, base: int, limit: int, low: int) -> int:
-    return int(block_floats.next_exponent(*(np.array(v, np.int64) for v in (exponent, peak, base)), limit=limit, low=low))
+    numbers = (np.array(v, np.int64) for v in (exponent, peak, base))
+    return int(block_floats.next_exponent(*numbers, limit=limit, low=low))
 
 
 def _instr(

@@ -4,6 +4,7 @@ These files import NumPy and each other, nothing else: the NumPy backend ships t
 functions are exact. Float functions add in the order that the C backend uses, so both give the same bits.
 """
 
+from .block_floats import exponent, narrow, next_exponent, peak, widen_gradient
 from .contraction import (
     conv2d,
     conv2d_float,
@@ -39,7 +40,6 @@ from .grad_conv import (
 from .grad_window import max_pool_gradient, resize_nearest_gradient, window_sum
 from .image import affine_matrix, affine_nearest, byte_lookup, resize_bilinear, rgb565
 from .movement import broadcast, concat, identity, pad, reshape, resize_nearest, slice, transpose
-from .block_floats import exponent, narrow, next_exponent, peak, widen_gradient
 from .pooling import average_pool2d, average_pool2d_float, max_pool2d, max_pool2d_float, mean_float, sum_axes, sum_float
 from .random_words import next_step, random
 from .softmax import log_softmax_float, softmax_float, softmax_q8

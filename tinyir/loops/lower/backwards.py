@@ -113,9 +113,7 @@ def _pixel(phase: _Phase, number: Affine) -> Affine:
     return number * phase.step + phase.first
 
 
-def _window(
-    low: Lowering, phase: _Phase, hint: str, pixel: Affine, flipped: bool
-) -> tuple[Affine, Affine, Loops]:
+def _window(low: Lowering, phase: _Phase, hint: str, pixel: Affine, flipped: bool) -> tuple[Affine, Affine, Loops]:
     """A tap of the phase, the window that reads the pixel with the number `pixel` with it, and the loop over taps."""
     number, loop = low.axis(hint, phase.taps)
     number = number * -1 + (phase.taps - 1) if flipped else number
