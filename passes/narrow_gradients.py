@@ -303,9 +303,8 @@ def _first_exponents(module: Module, head: Value, bits: dict[Value, int]) -> dic
     func = module.funcs[STEP]
     params = evaluate(module.funcs[INIT], [])
     peaks = dict.fromkeys(bits, -math.inf)
-
+    seen: dict[Value, npt.NDArray[Any]] = {}
     for _ in range(PROBES):
-        seen: dict[Value, npt.NDArray[Any]] = {}
         evaluate(func, [*_noise(func, rng), *params], observe=lambda value, array: seen.update({value: array}))
         base = int(exponent(seen[head]))
         for value in bits:

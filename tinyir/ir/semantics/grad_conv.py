@@ -30,7 +30,7 @@ class Scattered:
     ) -> None:
         batch, height, width, channels = shape
         self._inner = (slice(pad[0][0], pad[0][0] + height), slice(pad[1][0], pad[1][0] + width))
-        self._image = np.zeros((batch, height + sum(pad[0]), width + sum(pad[1]), channels), dtype)
+        self._image: Array = np.zeros((batch, height + sum(pad[0]), width + sum(pad[1]), channels), dtype)
         self._count, self._stride, self._dilation = count, stride, dilation
 
     def read_by(self, *tap: int) -> Array:
