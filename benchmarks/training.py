@@ -1,6 +1,6 @@
 """Steps of training of int8 backbones on the emulated Cortex-M7: RAM, flash and cycles of the published sparse schemes.
 
-    python benchmarks/training.py [--model mcunet-5fps|mbv2-w0.35] [--schemes 49,148] [--level speed]
+    python benchmarks/training.py [--model mcunet-5fps|mbv2-w0.35] [--schemes 49,148] [--level speed] [--grad f32]
 
 The schemes are those that MIT's tiny-training ships (mcu_ir_gen.py), named by the KB that its memory model gives them:
 the biases of the last convolutions, and shares of the input channels of some of them, mostly 1x1; the classifier, of 10
@@ -19,7 +19,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from common import find_referee, models_folder, pattern
@@ -28,6 +28,7 @@ import tinyir
 from tinyir.api import Compiled
 from tinyir.diagnostics import UsageError
 from tinyir.frontends import training_npz
+from tinyir.passes.step_options import GradName
 from tinyir.pipeline import Training
 from tinyir.runtime.program import ProgramInfo
 from tinyir.runtime.qemu import build_referee_elf
@@ -78,13 +79,14 @@ class Row:
         return self.arena + self.params + self.stack
 
 
-def measure(model: Path, scheme: str, plan: TrainPlan, level: str) -> Row:
+def measure(model: Path, scheme: str, plan: TrainPlan, level: str, grad: GradName) -> Row:
     """Compile the model with a plan, check a step, and run one under the referee. Raises TinyIRError."""
     with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
         folder = Path(scratch)
         file = folder / "plan.toml"
         file.write_text(plan.text())
-        compiled = tinyir.compile(training_npz.load(model, CLASSES), train=Training(plan=file), level=level)
+        training = Training(plan=file, grad=grad)
+        compiled = tinyir.compile(training_npz.load(model, CLASSES), train=training, level=level)
         opt, out = compiled.options.c_level, compiled.write(folder / "out")
         require_equal_steps(compiled, pattern(ProgramInfo.load(out).inputs[0]))
         elf = build_referee_elf(out, folder / "step.elf", CrossCompiler.detect(), opt, step=True)
@@ -131,11 +133,12 @@ def main() -> None:
     parser.add_argument("--model", default="mcunet-5fps", choices=list(SCHEMES))
     parser.add_argument("--schemes", help="which of them, with commas; by default all")
     parser.add_argument("--level", default="speed", choices=["size", "balanced", "speed"])
+    parser.add_argument("--grad", default="f32", choices=get_args(GradName), help="what gradients are stored as")
     args = parser.parse_args()
     path = models_folder() / "training" / f"{args.model}.npz"
     plans = SCHEMES[args.model]
     names = args.schemes.split(",") if args.schemes else list(plans)
-    print(markdown([measure(path, name, plans[name], args.level) for name in names]))
+    print(markdown([measure(path, name, plans[name], args.level, args.grad) for name in names]))
 
 
 if __name__ == "__main__":

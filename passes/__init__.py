@@ -16,6 +16,7 @@ BUILTIN = (
     "build-backward",
     "prune-backward",
     "bit-masks",
+    "narrow-gradients",
     "augment",
     "hwc-to-chw",
     "fuse-ops",

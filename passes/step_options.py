@@ -12,6 +12,8 @@ from tinyir.ir.training import Rounding
 LossName = Literal["softmax-cross-entropy", "mean-squared-error", "binary-cross-entropy"]
 TargetName = Literal["label", "tensor"]
 OptimizerName = Literal["sgd", "adam"]
+GradName = Literal["f32", "i16", "i8"]
+"""What gradients of the activations of int8 layers are stored as."""
 
 
 @dataclass(frozen=True)

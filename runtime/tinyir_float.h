@@ -145,7 +145,16 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
 /* g where a bit of the word is 1, else 0; the bits are counted from the lowest, modulo 32. */
 static inline float tinyir_maskedf(float g, int32_t word, int32_t bit)
 {
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+    float masked; /* by VSEL: a branch on random bits is foreseen half of the time */
+    __asm__("tst %1, %2\n\tvseleq.f32 %0, %4, %3"
+            : "=t"(masked)
+            : "r"(word), "r"(1u << (bit & 31)), "t"(g), "t"(0.0f)
+            : "cc");
+    return masked;
+#else
     return ((uint32_t)word >> (bit & 31)) & 1u ? g : 0.0f;
+#endif
 }
 
 /* A word with that bit, if lo < y < hi. */
@@ -193,14 +202,19 @@ static inline int32_t tinyir_trunci(float x)
     return x - x != 0.0f ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
 }
 
-/* The largest integer not above x, saturated; 0 for what is not finite. */
+/* The largest integer not above x, saturated; 0 for NaN. */
 static inline int32_t tinyir_floori(float x)
 {
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+    __asm__("vcvtm.s32.f32 %0, %0" : "+t"(x));
+    return (int32_t)tinyir_float_bits(x);
+#else
     if (tinyir_absf(x) < 2147483648.0f) {
         const int32_t whole = (int32_t)x;
         return whole - (x < (float)whole);
     }
-    return x - x != 0.0f ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
+    return x != x ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
+#endif
 }
 
 /* The float a + x without its fraction; a where x is not finite. */
@@ -231,6 +245,20 @@ static inline int32_t tinyir_pickf(float a, float b, int32_t yes, int32_t no)
 static inline float tinyir_matchf(int32_t a, int32_t b, float g)
 {
     return a == b ? g : 0.0f;
+}
+
+/* The smallest n of -30..30 with |x| < 2^n, or 30; NaN counts as infinite. */
+static inline int32_t tinyir_exponentf(float x)
+{
+    const int32_t n = (int32_t)(tinyir_float_bits(x) >> 23 & 255u) - 126;
+    return n < -30 ? -30 : n > 30 ? 30 : n;
+}
+
+/* The exponent of a tensor of gradients in the next step (grad.next_exponent). */
+static inline int32_t tinyir_next_exponent(int32_t exponent, int32_t peak, int32_t base, int32_t limit, int32_t low)
+{
+    const int32_t next = exponent + (peak >= limit) - (peak < low && base > -30);
+    return next < -96 ? -96 : next > 96 ? 96 : next;
 }
 
 static inline float tinyir_sqrtf(float x)

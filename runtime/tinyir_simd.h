@@ -176,6 +176,17 @@ static inline int32_t tinyir_ssat_asr(int32_t x, int32_t n)
 }
 #endif
 
+/* x limited to what n bits hold; n is a constant from 1 to 32. */
+#if defined(__ARM_FEATURE_DSP)
+#define tinyir_ssat(x, n) ((int32_t)__builtin_arm_ssat((x), (n)))
+#else
+static inline int32_t tinyir_ssat(int32_t x, int32_t n)
+{
+    const int32_t most = (int32_t)((1u << (n - 1)) - 1u);
+    return x < -most - 1 ? -most - 1 : (x > most ? most : x);
+}
+#endif
+
 static inline int32_t tinyir_min(int32_t a, int32_t b)
 {
     return a < b ? a : b;
@@ -284,6 +295,13 @@ static inline int32_t tinyir_softmax_shift(int32_t total)
 /* The nearest integer, ties away from zero; saturates; 0 for NaN. */
 static inline int32_t tinyir_round_away(float x)
 {
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+    float nearest;
+    int32_t word;
+    __asm__("vcvta.s32.f32 %0, %1" : "=t"(nearest) : "t"(x)); /* an instruction of FPv5, as those beside it */
+    __builtin_memcpy(&word, &nearest, sizeof word);
+    return word;
+#else
     if (!(x > -2147483648.0f)) {
         return x != x ? 0 : INT32_MIN;
     }
@@ -293,6 +311,7 @@ static inline int32_t tinyir_round_away(float x)
     const int32_t whole = (int32_t)x;
     const float rest = x - (float)whole;
     return whole + (rest >= 0.5f ? 1 : (rest <= -0.5f ? -1 : 0));
+#endif
 }
 
 /* x, with a negative side of slope alpha. */

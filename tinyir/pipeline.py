@@ -25,7 +25,7 @@ from tinyir.passes.manager import PassManager, parse_pipeline
 from tinyir.passes.options import value_text
 from tinyir.passes.pipeline_text import pass_text
 from tinyir.passes.registry import Pass
-from tinyir.passes.step_options import StepOptions
+from tinyir.passes.step_options import GradName, StepOptions
 from tinyir.target import CompilerKind, Target, get_target
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def _path_text(path: Path | None) -> str:
 class Training(StepOptions):
     """How a program trains: the options of its step, and the file that says which parameters are trained
     (`tinyir/train_plan.py`; by default all). With `classes` the model gets a new float classifier, its weights drawn by
-    `classifier_seed`."""
+    `classifier_seed`. `grad` is what gradients of int8 layers are stored as (`narrow_gradients.py`)."""
 
     plan: Path | None = None
     classes: int | None = None
     classifier_seed: int = 0
+    grad: GradName = "f32"
 
     def new_classifier(self) -> list[str]:
         """The pass that replaces the classifier, as text, if one does."""
@@ -71,7 +72,8 @@ class Training(StepOptions):
         """The passes that make a step of it, as text. Raises UsageError for numbers that the optimiser refuses."""
         self.hyper.check(self.optimizer)
         options = ",".join(f"{f.name}={value_text(getattr(self, f.name))}" for f in fields(StepOptions))
-        return BACKWARD_PASSES.format(options=options)
+        narrow = "" if self.grad == "f32" else f",narrow-gradients{{grad={self.grad}}}"
+        return BACKWARD_PASSES.format(options=options) + narrow
 
 
 @dataclass(frozen=True)

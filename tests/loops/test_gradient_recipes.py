@@ -13,6 +13,7 @@ from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
 from tinyir.ir.ops.grad import Inside
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
+from tinyir.ir.ops.grad_narrow import Narrow, WidenGradient
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDepthwiseConv2D
 from tinyir.ir.ops.nn_elementwise import Mul
 from tinyir.ir.ops.train_int import SgdInt
@@ -26,24 +27,41 @@ Pair = tuple[int, int]
 
 
 def input_gradient(
-    op: type[Op], size: Pair, channels: Pair, kernel: int = 1, stride: int = 1, elem: DType = DType.I8
+    op: type[Op],
+    size: Pair,
+    channels: Pair,
+    kernel: int = 1,
+    stride: int = 1,
+    elem: DType = DType.I8,
+    grad: DType = DType.F32,
+    trained: bool = False,
 ) -> Case:
-    """What a convolution of `channels[0]` to `channels[1]` hands back, masked and scaled as behind a requantisation."""
+    """What a convolution of `channels[0]` to `channels[1]` hands back, masked and scaled as behind a requantisation,
+    its weights constant or `trained`; stored as it is read, as `grad`."""
     rng = np.random.default_rng(sum(size) + sum(channels))
     b, depthwise, margin = FuncBuilder(), op is DepthwiseInput, (kernel - 1) // 2
     pad = ((margin, margin),) * 2
     windows = tuple((n + 2 * margin - kernel) // stride + 1 for n in size)
     inputs, outputs = channels
-    g = b.arg(TensorType((1, *windows, outputs), DType.F32, "NHWC"), "g")
+    g = b.arg(TensorType((1, *windows, outputs), grad, "NHWC"), "g")
     shape = (kernel, kernel, outputs) if depthwise else (outputs, kernel, kernel, inputs)
     array = rng.integers(-128, 128, shape).astype(elem.numpy)
-    w = b.const(array, layout="HWO" if depthwise else "OHWI")
+    layout = "HWO" if depthwise else "OHWI"
+    w = b.arg(TensorType(shape, elem, layout), "w") if trained else b.const(array, layout=layout)
     x = TensorType((1, *size, inputs), DType.F32, "NHWC")
-    attrs: dict[str, Any] = {"size": size, "stride": (stride,) * 2, "pad": pad, "dilation": (1, 1), "types": x}
+    narrow = grad is not DType.F32
+    attrs: dict[str, Any] = {"size": size, "stride": (stride,) * 2, "pad": pad, "dilation": (1, 1)}
+    attrs["types"] = x.with_elem(DType.I32) if narrow else x
     dx = b.add(op(g, w, **attrs | ({"channels": inputs} if depthwise else {})))
+    exponents = [b.const(np.array(n, np.int32)) for n in (-9, 2)]
+    dx = b.add(WidenGradient(dx, *exponents)) if narrow else dx
     y = b.arg(x.with_elem(DType.I8), "y")
     factors = b.const(rng.normal(size=inputs).astype(np.float32), layout="C")
-    (case,) = cases_of(b.ret(b.add(Mul(b.add(Inside(dx, y, lo=-128.0, hi=127.0)), factors))))
+    result = b.add(Mul(b.add(Inside(dx, y, lo=-128.0, hi=127.0)), factors))
+    if narrow:
+        bits = 8 * grad.bytes
+        result = b.add(Narrow(result, *exponents, bits=bits, types=result.type.with_elem(grad)))
+    (case,) = cases_of(b.ret(result))
     return case
 
 
@@ -52,6 +70,7 @@ def weight_gradient(
     channels: Pair,
     kernel: int = 1,
     elem: DType = DType.I8,
+    grad: DType = DType.F32,
     *,
     stride: int = 1,
     op: type[Op] = Conv2DWeight,
@@ -60,10 +79,12 @@ def weight_gradient(
     rng = np.random.default_rng(sum(size) + sum(channels))
     b, (inputs, outputs), margin = FuncBuilder(), channels, (kernel - 1) // 2
     windows = tuple((n + 2 * margin - kernel) // stride + 1 for n in size)
-    g = b.arg(TensorType((1, *windows, outputs), DType.F32, "NHWC"), "g")
+    g = b.arg(TensorType((1, *windows, outputs), grad, "NHWC"), "g")
     x = b.arg(TensorType((1, *size, inputs), elem, "NHWC"), "x")
     window: dict[str, Any] = {"kernel": (kernel,) * 2, "stride": (stride,) * 2, "pad": ((margin, margin),) * 2}
     dw = b.add(op(g, x, **window, dilation=(1, 1), zero_point=3 if elem is DType.I8 else 0))
+    if grad is not DType.F32:
+        dw = b.add(WidenGradient(dw, *(b.const(np.array(n, np.int32)) for n in (-9, 2))))
     w = b.arg(dw.type.with_elem(DType.I8), "w")
     scale = b.const(rng.normal(size=outputs).astype(np.float32), layout="O")
     scaled = b.add(Mul(dw, scale, types=dw.type))
@@ -92,6 +113,23 @@ def test_pointwise_input(size: Pair, elem: DType) -> None:
         assert {"jam", "share", "chain"} <= steps
 
 
+@pytest.mark.parametrize("trained", [False, True])
+@pytest.mark.parametrize("grad", [DType.I16, DType.I8])
+def test_pointwise_input_of_integers(grad: DType, trained: bool) -> None:
+    for size in ((1, 1), (1, 5), (3, 3), (4, 4)):
+        for channels in ((8, 6), (12, 8), (8, 2)):
+            steps = steps_of(input_gradient(Conv2DInput, size, channels, grad=grad, trained=trained))
+            assert {"jam", "share", "tensorize"} <= steps
+            assert "stage" in steps if grad is DType.I8 else "stage" not in steps
+
+
+@pytest.mark.parametrize("grad", [DType.I16, DType.I8])
+def test_pointwise_input_of_no_whole_words_multiplies_one_by_one(grad: DType) -> None:
+    for channels in ((8, 5), (6, 4)):
+        steps = steps_of(input_gradient(Conv2DInput, (3, 3), channels, grad=grad))
+        assert "jam" in steps and not {"tensorize", "chain"} & steps
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2)])
 def test_other_convolutions_stay_right(kernel: int, stride: int) -> None:
     assert "jam" not in steps_of(input_gradient(Conv2DInput, (4, 5), (4, 3), kernel, stride))
@@ -110,6 +148,21 @@ def test_depthwise_input_with_a_stride(kernel: int, stride: int) -> None:
         steps = steps_of(input_gradient(DepthwiseInput, size, (3, 3), kernel, stride))
         assert {"jam", "chain"} <= steps
         assert "stage" in steps or kernel < 5
+
+
+@pytest.mark.parametrize("grad", [DType.I16, DType.I8])
+def test_depthwise_input_of_integers(grad: DType) -> None:
+    for size, channels, kernel in (((4, 4), 4, 3), ((5, 7), 3, 5), ((8, 8), 8, 7)):
+        steps = steps_of(input_gradient(DepthwiseInput, size, (channels, channels), kernel, grad=grad))
+        assert {"stage", "jam", "pair_products"} <= steps
+        steps = steps_of(input_gradient(DepthwiseInput, size, (channels, channels), kernel, grad=grad, trained=True))
+        assert "stage" in steps and "pair_products" not in steps
+
+
+@pytest.mark.parametrize("grad", [DType.I16, DType.I8])
+def test_integers_with_gaps_or_several_filters_stay_right(grad: DType) -> None:
+    assert "pair_products" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (3, 3), 3, 2, grad=grad))
+    assert "stage" not in steps_of(input_gradient(DepthwiseInput, (4, 4), (2, 4), 3, grad=grad))
 
 
 def test_depthwise_input_of_several_filters_stays_right() -> None:
@@ -172,14 +225,27 @@ def test_both_passes_read_one_array_of_filters(taps: int) -> None:
         assert forward.param("weights").dtype is backward.param("weights").dtype
 
 
-def test_both_passes_read_one_array() -> None:
+@pytest.mark.parametrize("grad", [DType.I16, DType.I8])
+def test_weight_gradients_of_integers(grad: DType) -> None:
+    for size, channels in (((4, 4), (8, 6)), ((5, 3), (6, 8))):
+        steps = steps_of(weight_gradient(size, channels, grad=grad))
+        assert {"jam", "share"} <= steps and "chain" not in steps
+    for stride in (1, 2):
+        steps = steps_of(weight_gradient((5, 6), (4, 2), 3, grad=grad, stride=stride))
+        assert {"stage", "jam"} <= steps and "chain" not in steps
+        steps = steps_of(weight_gradient((7, 8), (3, 3), 3, grad=grad, stride=stride, op=DepthwiseWeight))
+        assert {"stage", "jam"} <= steps and "chain" not in steps
+
+
+@pytest.mark.parametrize("grad", [DType.F32, DType.I16, DType.I8])
+def test_both_passes_read_one_array(grad: DType) -> None:
     """Weights are packed alike for the forward pass and for what it hands back."""
     b, rng = FuncBuilder(), np.random.default_rng(0)
     array = rng.integers(-128, 128, (6, 1, 1, 8), dtype=np.int8)
     w = b.const(array, layout="OHWI")
     y = b.add(IntConv2D(b.arg(TensorType((1, 4, 4, 8), DType.I8, "NHWC"), "x"), w))
-    x = TensorType((1, 4, 4, 8), DType.F32, "NHWC")
-    g = b.arg(TensorType((1, 4, 4, 6), DType.F32, "NHWC"), "g")
+    x = TensorType((1, 4, 4, 8), DType.F32 if grad is DType.F32 else DType.I32, "NHWC")
+    g = b.arg(TensorType((1, 4, 4, 6), grad, "NHWC"), "g")
     attrs: dict[str, Any] = {"size": (4, 4), "stride": (1, 1), "pad": ((0, 0), (0, 0)), "dilation": (1, 1), "types": x}
     forward, backward = (schedule(case.kernel) for case in cases_of(b.ret(y, b.add(Conv2DInput(g, w, **attrs)))))
     packings = [kernel.param("weights").packing for kernel in (forward, backward)]

@@ -27,7 +27,7 @@ from tests.loops.definitions import (
 from tests.loops.kernels import kernel
 from tests.loops.programs import files_of, folder_of, host_program, module_of
 from tests.runtime.samples import COMPILERS, needs_m7
-from tinyir.loops.instrs import INSTRS, SSAT_ASR, Instr
+from tinyir.loops.instrs import INSTRS, SSAT, Instr
 from tinyir.loops.ir import F32, I32, Const, Kernel, Ty
 from tinyir.runtime.decode import decode
 from tinyir.runtime.m7 import M7Program
@@ -80,6 +80,11 @@ def hard_swish_slope(g: Any, x: Any) -> Any:
     return g * ((x + x + np.float32(3)) / np.float32(6)) if x > -3 else 0.0
 
 
+def next_exponent(exponent: int, peak: int, base: int, limit: int, low: int) -> int:
+    up, down = peak >= limit, peak < low and base != -30
+    return max(-96, min(96, exponent + up - down))
+
+
 DEFINITIONS: dict[str, Callable[..., Any]] = {
     "smlad": lambda a, b, acc: wrap(a[0] * b[0] + a[1] * b[1] + acc),
     "sxtb16": lambda w: (w[0], w[2]),
@@ -92,6 +97,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "smlatt": lambda a, b, acc: wrap(a[1] * b[1] + acc),
     "ssat8": lambda x: sorted((-128, x, 127))[1],
     "ssat_asr": lambda x, n: sorted((-128, x // 2**n, 127))[1],
+    "ssat": lambda x, n: sorted((-(2 ** (n - 1)), x, 2 ** (n - 1) - 1))[1],
     "smmla": lambda a, b, addend: wrap(addend + high_word(a, b, 0)),
     "smmlar": lambda a, b, addend: wrap(addend + high_word(a, b, 2**31)),
     "multiply_quantized": multiply_quantized,
@@ -112,7 +118,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
-    "floori": lambda x: limited(x, math.floor),
+    "floori": lambda x: limited(min(max(x, np.float32(-(2.0**40))), np.float32(2.0**40)), math.floor),
     "trunci": lambda x: limited(x, math.trunc),
     "truncated_sum": lambda a, x: a if math.isnan(x - x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
@@ -127,6 +133,9 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "matchf": lambda a, b, g: g if a - b == 0 else 0.0,
     "leaky_slopef": lambda g, x, alpha: g if x > 0 else g * alpha,
     "hard_swish_slopef": hard_swish_slope,
+    "exponentf": lambda x: sorted((-30, 30 if not math.isfinite(x) else math.frexp(x)[1] if x else -30, 30))[1],
+    "power_of_two": lambda n: np.float32(math.ldexp(1, n)),
+    "next_exponent": next_exponent,
 }
 
 # -- arguments --------------------------------------------------------------------------------------------------------
@@ -162,6 +171,8 @@ ANY = (INT32_MIN, INT32_MAX)
 RANGES: dict[str, list[tuple[int, int]]] = {
     "ssat8": [ANY],
     "ssat_asr": [ANY, (0, 31)],
+    "power_of_two": [(-126, 127)],
+    "next_exponent": [(-96, 96), (0, 40), (-30, 30), (20, 30), (1, 20)],
     "smmla": [ANY, ANY, ANY],
     "smmlar": [ANY, ANY, ANY],
     "multiply_quantized": [ANY, MANTISSA, (-31, 30)],
@@ -199,6 +210,8 @@ def arguments(name: str) -> list[Args]:
     rng = np.random.default_rng(len(name))
     if name == "ssat_asr":
         return shift_arguments(rng)
+    if name == "ssat":
+        return [(x, n + 1) for x, n in shift_arguments(rng)]
     instr = INSTRS[name]
     columns: list[list[Any]] = []
     for position, ty in enumerate(instr.args):
@@ -314,8 +327,8 @@ def element(ty: Ty) -> tuple[str, int]:
 
 def instr_kernel(instr: Instr) -> Kernel:
     """y[i] = instr(a0[i], a1[i], ...)"""
-    if instr is SSAT_ASR:
-        return shift_kernel()
+    if instr.immediates:
+        return shift_kernel(instr)
     params, args = [], []
     for n, ty in enumerate(instr.args):
         dtype, lanes = element(ty)
@@ -331,14 +344,14 @@ def instr_kernel(instr: Instr) -> Kernel:
     )
 
 
-def shift_kernel() -> Kernel:
-    """y[i] = ssat_asr(a0[i], n), a loop for each constant n."""
+def shift_kernel(instr: Instr) -> Kernel:
+    """y[i] = instr(a0[i], n), a loop for each constant n."""
     starts = [n * EACH_SHIFT for n in range(32)]
     loops = [
-        f"for i{n} in {end - at} {{ y[i{n} + {at}] = ssat_asr(a0[i{n} + {at}], {n}) }}"
+        f"for i{n} in {end - at} {{ y[i{n} + {at}] = {instr.name}(a0[i{n} + {at}], {n + (instr is SSAT)}) }}"
         for n, (at, end) in enumerate(itertools.pairwise([*starts, COUNT]))
     ]
-    return kernel(f"kernel @ssat_asr(in a0: i32[{COUNT}], out y: i32[{COUNT}]) {{ {' '.join(loops)} }}")
+    return kernel(f"kernel @{instr.name}(in a0: i32[{COUNT}], out y: i32[{COUNT}]) {{ {' '.join(loops)} }}")
 
 
 def column(ty: Ty, values: list[Any]) -> Array:
@@ -352,7 +365,7 @@ def inputs() -> list[Array]:
         column(ty, [args[n] for args in arguments(name)])
         for name, instr in INSTRS.items()
         for n, ty in enumerate(instr.args)
-        if instr is not SSAT_ASR or n == 0
+        if n not in instr.immediates
     ]
 
 
@@ -401,6 +414,7 @@ def test_each_in_order_is_one_instruction(compiler: CompilerKind) -> None:
     """The one whose name it has."""
     program = m7_program(compiler, "in order")
     names = {name: name for name in ONE_INSTRUCTION} | {"ssat_asr": "ssat", "sxtb16_ror8": "sxtb16", "sxtb16": "sxtb16"}
+    names |= {"ssat": "ssat", "round_away": "vcvta.s32.f32", "floori": "vcvtm.s32.f32", "maskedf": "vseleq.f32"}
     for (name, _), op in zip(INSTRS.items(), program.info.ops, strict=True):
         if name in names:
             start, end = program.elf.functions[op.function]

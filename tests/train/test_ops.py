@@ -25,7 +25,7 @@ F32, I32 = DType.F32, DType.I32
         (DenseInput, [((2, 3), F32), ((4, 5), F32)], "has 3 elements against 4"),
         (DenseInput, [((3,), F32), ((3, 5), F32)], "needs matrices"),
         (DenseWeight, [((2, 3), F32), ((4, 5), F32)], "has 2 elements against 4"),
-        (DenseWeight, [((2, 3), I32), ((2, 5), I32)], "needs an f32 gradient"),
+        (DenseWeight, [((2, 3), I32), ((2, 5), I32)], "needs a gradient of f32, i8 or i16"),
         (lambda v: OneHot(v, classes=3), [((1,), I32)], "needs one i32"),
         (lambda v: OneHot(v, classes=3), [((), F32)], "needs one i32"),
         (Sgd, [((3,), F32), ((1, 3), F32), ((), F32)], "has a gradient of another shape"),

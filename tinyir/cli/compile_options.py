@@ -14,7 +14,7 @@ from tinyir.ir.training import Rounding
 from tinyir.loops.recipes.policy import LEVELS
 from tinyir.passes.pipeline_text import parse_pipeline
 from tinyir.passes.registry import Pass
-from tinyir.passes.step_options import Hyper, LossName, OptimizerName, TargetName
+from tinyir.passes.step_options import GradName, Hyper, LossName, OptimizerName, TargetName
 from tinyir.pipeline import Options, Training
 
 SUFFIXES = {"": 1, "K": 1024, "M": 1024 * 1024}
@@ -80,6 +80,12 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--rounding", choices=get_args(Rounding), default=Training.rounding, help="of updates of int8 weights"
     )
+    group.add_argument(
+        "--grad",
+        choices=get_args(GradName),
+        default=Training.grad,
+        help="what the gradients of int8 layers are stored as (default: f32)",
+    )
     group.add_argument("--no-qas", action="store_true", help="steps of int8 weights without quantisation-aware scaling")
     group.add_argument(
         "--augment",
@@ -101,7 +107,7 @@ def training_from(args: argparse.Namespace) -> Training | None:
         return None
     more: dict[str, Any] = {f.name: getattr(args, f.name) for f in fields(Hyper)}
     more |= {"plan": None if args.train == "all" else Path(args.train)}
-    more |= {"rounding": args.rounding, "qas": not args.no_qas}
+    more |= {"rounding": args.rounding, "qas": not args.no_qas, "grad": args.grad}
     more |= {"classes": args.classes, "classifier_seed": args.classifier_seed}
     return Training(args.loss, args.train_target, args.optimizer, **more)
 

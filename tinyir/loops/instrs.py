@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinyir.ir.semantics import fixedpoint, gemmlowp, random_words, transcendental
+from tinyir.ir.semantics import block_floats, fixedpoint, gemmlowp, random_words, transcendental
 from tinyir.loops.ir import F32, I8X4, I16X2, I32, Call, Expr, Ty
 
 
@@ -93,8 +93,8 @@ def _random(seed: int, step: int, salt: int, index: int) -> int:
 
 
 def _toward_minus_infinity(x: Any) -> int:
-    """The largest integer not above x, saturated to int32; 0 for what is not finite."""
-    return 0 if not np.isfinite(x) else int(np.floor(min(max(float(x), -(2.0**31)), 2.0**31 - 1)))
+    """The largest integer not above x, saturated to int32; 0 for NaN."""
+    return 0 if np.isnan(x) else int(np.floor(min(max(float(x), -(2.0**31)), 2.0**31 - 1)))
 
 
 def _toward_zero(x: Any) -> int:
@@ -113,6 +113,16 @@ def _saturated_sum(a: int, b: int, lo: int, hi: int) -> int:
 
 def _truncated_sum(a: int, x: Any) -> int:
     return a if not np.isfinite(x) else _toward_zero(np.float32(a) + x)
+
+
+def _exponent(x: Any) -> int:
+    """The smallest n of -30..30 with |x| < 2^n, or 30; NaN counts as infinite."""
+    return int(block_floats.exponent(np.array([x], np.float32)))
+
+
+def _next_exponent(exponent: int, peak: int, base: int, limit: int, low: int) -> int:
+    numbers = (np.array(v, np.int64) for v in (exponent, peak, base))
+    return int(block_floats.next_exponent(*numbers, limit=limit, low=low))
 
 
 def _instr(
@@ -137,6 +147,7 @@ HALF_PRODUCTS = ((SMLABB, SMLABT), (SMLATB, SMLATT))
 """By the half of the first word, then of the second."""
 SSAT8 = _instr("ssat8", (I32,), I32, _saturated)
 SSAT_ASR = _instr("ssat_asr", (I32, I32), I32, lambda x, n: _saturated(x >> n), immediates=(1,))
+SSAT = _instr("ssat", (I32, I32), I32, lambda x, n: min(max(x, -(1 << n - 1)), (1 << n - 1) - 1), immediates=(1,))
 SMMLA = _instr("smmla", (I32, I32, I32), I32, _smmla(0))
 SMMLAR = _instr("smmlar", (I32, I32, I32), I32, _smmla(1 << 31))
 
@@ -191,3 +202,6 @@ CHOOSEF = _instr("choosef", (I32, F32, F32), F32, lambda yes, a, b: a if yes els
 CHOOSE = _instr("choose", (I32, I32, I32), I32, lambda yes, a, b: a if yes else b)
 TURN = _instr("turn", (I32, I32, I32, I32), I32, lambda turn, at, a, b: a if turn == at else b)
 TURNF = _instr("turnf", (I32, I32, F32, F32), F32, lambda turn, at, a, b: a if turn == at else b)
+EXPONENTF = _instr("exponentf", (F32,), I32, _exponent)
+POWER_OF_TWO = _instr("power_of_two", (I32,), F32, lambda n: np.float32(2.0**n))
+NEXT_EXPONENT = _instr("next_exponent", (I32, I32, I32, I32, I32), I32, _next_exponent)

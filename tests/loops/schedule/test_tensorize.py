@@ -44,6 +44,42 @@ def test_a_sum_of_products_becomes_smlad() -> None:
     )
 
 
+PICKS = """
+kernel @picks(in g: i16[8], const w: i8[4, 8], out y: i32[1]) {{
+  var acc: i32 = 0
+  for l in 2 {{
+    acc = (acc + (i32(g[l + 2]) * i32({weight})))
+  }}
+  y[0] = acc
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("weight", "pair"),
+    [
+        ("w[1, l + 4]", "pkhbt(sxtb16(w[1, 4] as i8x4), sxtb16_ror8(w[1, 4] as i8x4))"),
+        ("w[1, l + 2]", "pkhtb(sxtb16(w[1, 0] as i8x4), sxtb16_ror8(w[1, 0] as i8x4))"),
+        ("w[l + 1, 4]", "pkhbt(sxtb16(w[1, 4] as i8x4), sxtb16(w[2, 4] as i8x4))"),
+        ("w[2*l, 7]", "pkhtb(sxtb16_ror8(w[0, 4] as i8x4), sxtb16_ror8(w[2, 4] as i8x4))"),
+    ],
+)
+def test_halves_of_words_are_picked(weight: str, pair: str) -> None:
+    after = f"""
+        kernel @picks(in g: i16[8], const w: i8[4, 8], out y: i32[1]) {{
+          var acc: i32 = 0
+          acc = smlad(g[2] as i16x2, {pair}, acc)
+          y[0] = acc
+        }}
+        """
+    becomes(PICKS.format(weight=weight), "tensorize(l)", after)
+
+
+@pytest.mark.parametrize("weight", ["w[0, l + 1]", "w[0, 3*l]", "w[l, 2*l]"])
+def test_bytes_of_different_halves_are_not_picked(weight: str) -> None:
+    refuses(PICKS.format(weight=weight), "tensorize(l)", "no instruction fetches i8 of `w`")
+
+
 PAIRS = """
 kernel @pairs(in x: i16[8], const w: i16[9], out y: i32[4]) {{
   for o in 4 {{

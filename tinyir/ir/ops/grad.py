@@ -9,13 +9,30 @@ from tinyir.ir.ops.int_elementwise import elementwise_result
 from tinyir.ir.types import DType, TensorType, layout_order
 
 
+def require_factors(op: Op, g: Value, other: Value) -> None:
+    """Raise IRError unless the gradient `g` and `other` are numbers that gradients are sums of products of."""
+    narrow = g.type.elem in (DType.I8, DType.I16)
+    op.require(narrow or g.type.elem == DType.F32, f"needs a gradient of f32, i8 or i16, not {g.type}")
+    op.require(other.type.elem in (DType.F32, DType.I8), f"multiplies with f32 or i8, not {other.type}")
+    op.require(not narrow or other.type.elem == DType.I8, f"multiplies {g.type.elem} with i8, not {other.type}")
+
+
+def sum_type(g: Value) -> DType:
+    """What sums of products with the gradient `g` are."""
+    return DType.F32 if g.type.elem == DType.F32 else DType.I32
+
+
+def largest_factor(zero_point: int) -> int:
+    """The largest magnitude of x - zero_point for an int8 x."""
+    return max(127 - zero_point, 128 + zero_point)
+
+
 def _matrices(op: Op, a: Value, b: Value, axis_of_b: int) -> None:
     """Check that `a`, which is [n, o], and the axis of the matrix `b` go together."""
     op.require(len(a.type.shape) == len(b.type.shape) == 2, f"needs matrices, not {a.type} and {b.type}")
     have, want = a.type.shape[1 - axis_of_b], b.type.shape[0]
     op.require(have == want, f"has {have} elements against {want}: {a.type}, {b.type}")
-    op.require(a.type.elem == DType.F32, f"needs an f32 gradient, not {a.type}")
-    op.require(b.type.elem in (DType.F32, DType.I8), f"multiplies with f32 or i8, not {b.type}")
+    require_factors(op, a, b)
 
 
 @define_op("grad.dense_input", Trait.PURE, Trait.CONTRACTION)
@@ -28,13 +45,17 @@ class DenseInput(Op):
 
     def infer(self) -> TensorType:
         _matrices(self, self.g, self.w, 0)
-        return TensorType((self.g.type.shape[0], self.w.type.shape[1]), DType.F32)
+        return TensorType((self.g.type.shape[0], self.w.type.shape[1]), sum_type(self.g))
 
     def reference(self) -> Reference:
         return Reference(semantics.dense_input_gradient)
 
     def macs(self) -> int:
         return self.g.type.shape[0] * self.w.type.elements
+
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and w int8."""
+        return 128 * self.w.type.shape[0]
 
 
 @define_op("grad.dense_weight", Trait.PURE, Trait.CONTRACTION)
@@ -48,13 +69,17 @@ class DenseWeight(Op):
 
     def infer(self) -> TensorType:
         _matrices(self, self.g, self.x, 1)
-        return TensorType((self.g.type.shape[1], self.x.type.shape[1]), DType.F32)
+        return TensorType((self.g.type.shape[1], self.x.type.shape[1]), sum_type(self.g))
 
     def reference(self) -> Reference:
         return Reference(semantics.dense_weight_gradient, dict(self.attrs))
 
     def macs(self) -> int:
         return self.g.type.shape[0] * self.type.elements
+
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and x int8."""
+        return largest_factor(self.zero_point) * self.g.type.shape[0]
 
 
 @define_op("grad.inside", Trait.PURE, Trait.ELEMENTWISE)

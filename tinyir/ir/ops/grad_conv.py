@@ -1,7 +1,7 @@
 """What convolutions hand back to their input and their weights.
 
 `w` and `x` are those of the forward convolution, in any layout, as f32 or as stored integers: a float model and an int8
-one share these ops. Gradients are f32.
+one share these ops. Gradients are f32, or integers of `grad.narrow` beside int8: then sums are exact, in i32.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from tinyir.ir import semantics
 from tinyir.ir.core import Op, Reference, Value
 from tinyir.ir.opdef import Trait, attr, define_op, operand, result
+from tinyir.ir.ops.grad import largest_factor, require_factors, sum_type
 from tinyir.ir.ops.windows import Pads, Pair
 from tinyir.ir.shapes import window_extent
 from tinyir.ir.types import DType, TensorType
@@ -26,8 +27,7 @@ class _ConvGradient(Op):
         """Raise IRError unless `g` is the gradient of windows of `kernel` over an image of `size`, and `other`, which
         has the `axes`, holds numbers to multiply with."""
         g = self.g.type
-        self.require(g.elem == DType.F32, f"needs an f32 gradient, not {g}")
-        self.require(other.type.elem in (DType.F32, DType.I8), f"multiplies with f32 or i8, not {other.type}")
+        require_factors(self, self.g, other)
         for type, letters in ((g, "NHWC"), (other.type, axes)):
             self.require(sorted(type.layout) == sorted(letters), f"needs the axes {', '.join(letters)}, not {type}")
         self.require(min(*self.stride, *self.dilation, *kernel) > 0, "needs positive strides, dilations and kernels")
@@ -39,11 +39,11 @@ class _ConvGradient(Op):
         )
 
     def typed(self, extents: dict[str, int], layout: str) -> TensorType:
-        """An f32 type with these extents by letter, in the declared layout or else in `layout`."""
+        """The type of sums with these extents by letter, in the declared layout or else in `layout`."""
         declared = self.declared_type()
         order = declared.layout if declared is not None and declared.layout else layout
         self.require(sorted(order) == sorted(extents), f"cannot give a result with the layout {order}")
-        return TensorType(tuple(extents[letter] for letter in order), DType.F32, order)
+        return TensorType(tuple(extents[letter] for letter in order), sum_type(self.g), order)
 
 
 @define_op("grad.conv2d_input", Trait.PURE, Trait.CONTRACTION)
@@ -51,13 +51,13 @@ class Conv2DInput(_ConvGradient):
     """dx[n,h,w,i] = sum over kh, kw, o of g[n,p,q,o] * w[o,kh,kw,i], where window (p, q) reads (h, w) with tap
     (kh, kw): what nn.conv2d hands back to its input. The sum runs over kh, then kw, then o."""
 
-    g: Value = operand("f32, axes N, H, W, C")
+    g: Value = operand("f32, or i8 or i16 beside i8, axes N, H, W, C")
     w: Value = operand("f32 or i8, axes O, H, W, I")
     size: Pair = attr("height and width of x")
     stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
-    dx: Value = result("f32, axes N, H, W, C")
+    dx: Value = result("f32 or i32, axes N, H, W, C")
 
     def infer(self) -> TensorType:
         self.check(self.w, "OHWI", self.size, _extents(self.w, "HWOI"))
@@ -75,20 +75,24 @@ class Conv2DInput(_ConvGradient):
     def macs(self) -> int:
         return self.g.type.elements * self.w.type.elements // self.w.type.size("O")
 
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and w int8."""
+        return 128 * self.w.type.elements // self.w.type.size("I")
+
 
 @define_op("grad.depthwise_input", Trait.PURE, Trait.CONTRACTION)
 class DepthwiseInput(_ConvGradient):
     """dx[n,h,w,c] = sum over kh, kw and the filters o of channel c of g[n,p,q,o] * w[kh,kw,o], where window (p, q)
     reads (h, w) with tap (kh, kw): what nn.depthwise_conv2d hands back to its input."""
 
-    g: Value = operand("f32, axes N, H, W, C")
+    g: Value = operand("f32, or i8 or i16 beside i8, axes N, H, W, C")
     w: Value = operand("f32 or i8, axes H, W, O")
     size: Pair = attr("height and width of x")
     channels: int = attr("how many channels x has")
     stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
-    dx: Value = result("f32, axes N, H, W, C")
+    dx: Value = result("f32 or i32, axes N, H, W, C")
 
     def infer(self) -> TensorType:
         self.check(self.w, "HWO", self.size, _extents(self.w, "HWO"))
@@ -108,6 +112,10 @@ class DepthwiseInput(_ConvGradient):
     def macs(self) -> int:
         return self.g.type.elements * self.w.type.elements // self.w.type.size("O")
 
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and w int8."""
+        return 128 * self.w.type.elements // self.channels
+
 
 @define_op("grad.conv2d_weight", Trait.PURE, Trait.CONTRACTION)
 class Conv2DWeight(_ConvGradient):
@@ -115,14 +123,14 @@ class Conv2DWeight(_ConvGradient):
     tap (kh, kw), and reads 0 in the padding: what nn.conv2d hands back to its weights. The sum runs over n, then p,
     then q."""
 
-    g: Value = operand("f32, axes N, H, W, C")
+    g: Value = operand("f32, or i8 or i16 beside i8, axes N, H, W, C")
     x: Value = operand("f32 or i8, axes N, H, W, C")
     kernel: Pair = attr("height and width of the window")
     stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
     zero_point: int = attr("what stands for 0 in an i8 x", default=0)
-    dw: Value = result("f32, axes O, H, W, I")
+    dw: Value = result("f32 or i32, axes O, H, W, I")
 
     def infer(self) -> TensorType:
         self.check(self.x, "NHWC", _extents(self.x, "NHWC"), self.kernel)
@@ -141,6 +149,10 @@ class Conv2DWeight(_ConvGradient):
     def macs(self) -> int:
         return self.g.type.elements * self.type.elements // self.type.size("O")
 
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and x int8."""
+        return largest_factor(self.zero_point) * self.g.type.elements // self.g.type.size("C")
+
 
 @define_op("grad.depthwise_weight", Trait.PURE, Trait.CONTRACTION)
 class DepthwiseWeight(_ConvGradient):
@@ -148,14 +160,14 @@ class DepthwiseWeight(_ConvGradient):
     tap (kh, kw), and reads 0 in the padding; filter o belongs to channel c = o // (O / C): what nn.depthwise_conv2d
     hands back to its weights."""
 
-    g: Value = operand("f32, axes N, H, W, C")
+    g: Value = operand("f32, or i8 or i16 beside i8, axes N, H, W, C")
     x: Value = operand("f32 or i8, axes N, H, W, C")
     kernel: Pair = attr("height and width of the window")
     stride: Pair = attr("(vertical, horizontal)", default=(1, 1))
     pad: Pads = attr("((top, bottom), (left, right))", default=((0, 0), (0, 0)))
     dilation: Pair = attr(default=(1, 1))
     zero_point: int = attr("what stands for 0 in an i8 x", default=0)
-    dw: Value = result("f32, axes H, W, O")
+    dw: Value = result("f32 or i32, axes H, W, O")
 
     def infer(self) -> TensorType:
         self.check(self.x, "NHWC", _extents(self.x, "NHWC"), self.kernel)
@@ -174,6 +186,10 @@ class DepthwiseWeight(_ConvGradient):
 
     def macs(self) -> int:
         return self.g.type.elements * self.type.elements // self.type.size("O")
+
+    def gain(self) -> int:
+        """The largest sum where |g| is up to 1 and x int8."""
+        return largest_factor(self.zero_point) * self.g.type.elements // self.g.type.size("C")
 
 
 def _extents(value: Value, letters: str) -> Pair:

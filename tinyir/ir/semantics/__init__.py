@@ -4,6 +4,7 @@ These files import NumPy and each other, nothing else: the NumPy backend ships t
 functions are exact. Float functions add in the order that the C backend uses, so both give the same bits.
 """
 
+from .block_floats import exponent, narrow, next_exponent, peak, widen_gradient
 from .contraction import (
     conv2d,
     conv2d_float,
@@ -86,6 +87,7 @@ __all__ = [
     "dequantize",
     "div_float",
     "exp",
+    "exponent",
     "fold_zero_point",
     "hard_swish_float",
     "hard_swish_gradient",
@@ -105,10 +107,13 @@ __all__ = [
     "mean_float",
     "mul",
     "mul_float",
+    "narrow",
+    "next_exponent",
     "next_step",
     "next_turn",
     "one_hot",
     "pad",
+    "peak",
     "quantize",
     "random",
     "requantize",
@@ -133,5 +138,6 @@ __all__ = [
     "transpose",
     "turn",
     "widen",
+    "widen_gradient",
     "window_sum",
 ]

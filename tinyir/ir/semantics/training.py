@@ -1,4 +1,4 @@
-"""Gradients, targets and optimisers in float32."""
+"""Gradients, targets and optimisers in float32; sums of gradients that are integers in int32."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .grad_conv import sum_type
+
 Array = npt.NDArray[Any]
 
 
 def dense_input_gradient(g: Array, w: Array) -> Array:
     """g @ w for g of [n, o] and w of [o, i], the products added one by one."""
-    acc = np.zeros((g.shape[0], w.shape[1]), np.float32)
+    dtype = sum_type(g)
+    acc, g, w = np.zeros((g.shape[0], w.shape[1]), dtype), g.astype(dtype), w.astype(dtype)
     for o in range(w.shape[0]):
         acc += g[:, o, None] * w[o]
     return acc
@@ -20,8 +23,9 @@ def dense_input_gradient(g: Array, w: Array) -> Array:
 
 def dense_weight_gradient(g: Array, x: Array, *, zero_point: int = 0) -> Array:
     """g.T @ (x - zero_point) for g of [n, o] and x of [n, i], the products added one by one."""
-    x = x.astype(np.float32) - np.float32(zero_point)
-    acc = np.zeros((g.shape[1], x.shape[1]), np.float32)
+    dtype = sum_type(g)
+    g, x = g.astype(dtype), x.astype(dtype) - dtype(zero_point)
+    acc = np.zeros((g.shape[1], x.shape[1]), dtype)
     for n in range(g.shape[0]):
         acc += g[n, :, None] * x[n]
     return acc

@@ -39,6 +39,7 @@ from tinyir.loops.lower.grad_window import (
 from tinyir.loops.lower.image import lower_image
 from tinyir.loops.lower.masks import lower_mask
 from tinyir.loops.lower.movement import lower_movement
+from tinyir.loops.lower.narrow import lower_exponent, lower_peak
 from tinyir.loops.lower.window import (
     lower_average_pool,
     lower_log_softmax,
@@ -69,6 +70,8 @@ ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "grad.dense_input": lower_dense_input,
     "grad.dense_weight": lower_dense_weight,
     "grad.mask": lower_mask,
+    "grad.exponent": lower_exponent,
+    "grad.peak": lower_peak,
     "grad.conv2d_input": lower_conv_input,
     "grad.conv2d_weight": lower_conv_weight,
     "grad.depthwise_input": lower_conv_input,

@@ -79,14 +79,19 @@ def _phases(axis: Axis) -> list[_Phase]:
     return phases
 
 
-def pixel_nests(low: Lowering, image: TensorType, rows: Axis, columns: Axis) -> Iterator[PixelNest]:
-    """Nests that together run over every element of `image` once."""
+def pixel_nests(
+    low: Lowering, image: TensorType, rows: Axis, columns: Axis, flipped: bool = False
+) -> Iterator[PixelNest]:
+    """Nests that together run over every element of `image` once. With `flipped` taps run from the last to the first,
+    so that windows are read in the order of memory, as a convolution reads its input."""
     for row in _phases(rows):
         for column in _phases(columns):
-            yield _pixel_nest(low, image, (rows, row), (columns, column))
+            yield _pixel_nest(low, image, (rows, row), (columns, column), flipped)
 
 
-def _pixel_nest(low: Lowering, image: TensorType, rows: tuple[Axis, _Phase], columns: tuple[Axis, _Phase]) -> PixelNest:
+def _pixel_nest(
+    low: Lowering, image: TensorType, rows: tuple[Axis, _Phase], columns: tuple[Axis, _Phase], flipped: bool
+) -> PixelNest:
     batch, batch_loop = low.axis("n", image.size("N"))
     channel, channel_loop = low.axis("c", image.size("C"))
     h, row_loop = low.axis("h", rows[1].count)
@@ -95,8 +100,8 @@ def _pixel_nest(low: Lowering, image: TensorType, rows: tuple[Axis, _Phase], col
     loops = [loop for letter in image.layout for loop in by_letter[letter]]
     place = {"N": batch, "H": _pixel(rows[1], h), "W": _pixel(columns[1], w), "C": channel}
     read = rows[1].taps > 0 and columns[1].taps > 0
-    kh, p, kh_loop = _window(low, rows[1], "kh", h) if read else (Affine(), Affine(), [])
-    kw, q, kw_loop = _window(low, columns[1], "kw", w) if read else (Affine(), Affine(), [])
+    kh, p, kh_loop = _window(low, rows[1], "kh", h, flipped) if read else (Affine(), Affine(), [])
+    kw, q, kw_loop = _window(low, columns[1], "kw", w, flipped) if read else (Affine(), Affine(), [])
     taps = [*kh_loop, *kw_loop]
     extents = dict([*loops, *taps])
     inside = (Guard(p, rows[0].windows), Guard(q, columns[0].windows))
@@ -108,8 +113,9 @@ def _pixel(phase: _Phase, number: Affine) -> Affine:
     return number * phase.step + phase.first
 
 
-def _window(low: Lowering, phase: _Phase, hint: str, pixel: Affine) -> tuple[Affine, Affine, Loops]:
+def _window(low: Lowering, phase: _Phase, hint: str, pixel: Affine, flipped: bool) -> tuple[Affine, Affine, Loops]:
     """A tap of the phase, the window that reads the pixel with the number `pixel` with it, and the loop over taps."""
     number, loop = low.axis(hint, phase.taps)
+    number = number * -1 + (phase.taps - 1) if flipped else number
     window = pixel - number * phase.window_step + phase.window
     return number * phase.tap_step + phase.tap, window, loop

@@ -8,7 +8,7 @@ from tinyir.ir.core import Op, Value
 from tinyir.ir.ops.int_contraction import FoldZeroPoint, output_axis
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine, Guard
-from tinyir.loops.ir import F32, I32, Bin, Body, Cast, Cond, Const, Expr, Local, Set, Stmt, Ty, Var
+from tinyir.loops.ir import I32, Bin, Body, Cast, Cond, Const, Expr, Local, Set, Stmt, Ty, Var
 from tinyir.loops.lower.context import Lowering, Point, by_letter, const_of, nest, ordered
 
 Finish = Callable[[Point, Expr], Body]
@@ -20,9 +20,14 @@ def widened(expr: Expr, ty: Ty) -> Expr:
     return expr if expr.ty == ty else Cast(expr, ty)
 
 
-def centred(x: Expr, zero_point: int) -> Expr:
-    """x - zero_point in f32."""
-    return widened(Bin("-", widened(x, I32), Const(zero_point)) if zero_point else x, F32)
+def centred(x: Expr, zero_point: int, ty: Ty) -> Expr:
+    """x - zero_point in the accumulator's type."""
+    return widened(Bin("-", widened(x, I32), Const(zero_point)) if zero_point else x, ty)
+
+
+def sum_ty(op: Op) -> Ty:
+    """The accumulator's type."""
+    return Ty(DType.F32 if op.type.elem is DType.F32 else DType.I32)
 
 
 def accumulate(low: Lowering, init: Expr, loops: list[tuple[str, int]], term: Expr) -> tuple[Body, Local]:
@@ -63,7 +68,7 @@ def lower_conv(low: Lowering, op: Op, finish: Finish) -> Body:
         "W": window_index(out["W"], taps["W"], stride[1], dilation[1], pad[1][0]),
         "C": channel,
     }
-    acc_ty = Ty(DType.F32 if y.type.elem is DType.F32 else DType.I32)
+    acc_ty = sum_ty(op)
     read = low.load(x, ordered(x.type, index))
     guards = padding_guards(index, {"H": x.type.size("H"), "W": x.type.size("W")}, pad)
     if guards:
@@ -120,7 +125,7 @@ def lower_dense(low: Lowering, op: Op, finish: Finish) -> Body:
     out, out_loop = low.axis("o", y.type.shape[1])
     tap, tap_loop = low.axis("i", w.type.shape[1])
     column = tap + max(op.attrs.get("first_channel", 0), 0)
-    acc_ty = Ty(DType.F32 if y.type.elem is DType.F32 else DType.I32)
+    acc_ty = sum_ty(op)
     term = Bin("*", widened(low.load(x, (row, column)), acc_ty), widened(low.load(w, (out, tap)), acc_ty))
     body, result = _with_bias(low, op, out, acc_ty, tap_loop, term)
     return nest([*row_loop, *out_loop], (*body, *finish((row, out), result)))
@@ -131,8 +136,9 @@ def lower_dense_input(low: Lowering, op: Op, finish: Finish) -> Body:
     g, w = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("o", w.type.shape[0])
-    term = Bin("*", low.load(g, (point[0], tap)), widened(low.load(w, (tap, point[1])), F32))
-    body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
+    ty = sum_ty(op)
+    term = Bin("*", widened(low.load(g, (point[0], tap)), ty), widened(low.load(w, (tap, point[1])), ty))
+    body, acc = accumulate(low, const_of(0, ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
 
 
@@ -141,8 +147,10 @@ def lower_dense_weight(low: Lowering, op: Op, finish: Finish) -> Body:
     g, x = op.operands
     point, loops = low.space(op.type)
     tap, tap_loop = low.axis("n", g.type.shape[0])
-    term = Bin("*", low.load(g, (tap, point[0])), centred(low.load(x, (tap, point[1])), op.attrs["zero_point"]))
-    body, acc = accumulate(low, const_of(0, term.ty), tap_loop, term)
+    ty = sum_ty(op)
+    read = centred(low.load(x, (tap, point[1])), op.attrs["zero_point"], ty)
+    term = Bin("*", widened(low.load(g, (tap, point[0])), ty), read)
+    body, acc = accumulate(low, const_of(0, ty), tap_loop, term)
     return nest(loops, (*body, *finish(point, acc)))
 
 

@@ -6,10 +6,10 @@ from tinyir.ir.core import Op
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
-from tinyir.loops.ir import F32, Bin, Body, Cond, Expr
+from tinyir.loops.ir import I32, Bin, Body, Cond, Expr
 from tinyir.loops.lower.backwards import Axis, PixelNest, pixel_nests
 from tinyir.loops.lower.context import Lowering, by_letter, const_of, nest, ordered
-from tinyir.loops.lower.contraction import Finish, accumulate, centred, padding_guards, widened, window_index
+from tinyir.loops.lower.contraction import Finish, accumulate, centred, padding_guards, sum_ty, widened, window_index
 
 Loops = list[tuple[str, int]]
 
@@ -23,14 +23,16 @@ def lower_conv_input(low: Lowering, op: Op, finish: Finish) -> Body:
         for i, letter in enumerate("HW")
     )
     body: Body = ()
-    for pixels in pixel_nests(low, dx, rows, columns):
+    exact = op.type.elem is DType.I32  # in whatever order
+    for pixels in pixel_nests(low, dx, rows, columns, flipped=exact):
         body += nest(pixels.loops, _pixel_sum(low, op, finish, pixels))
     return body
 
 
 def _pixel_sum(low: Lowering, op: Conv2DInput | DepthwiseInput, finish: Finish, at: PixelNest) -> Body:
     """One pixel: a sum over the taps that windows read it with."""
-    zero = const_of(0, F32)
+    ty = sum_ty(op)
+    zero = const_of(0, ty)
     if not at.read:
         return finish(at.point, zero)
     w = op.w.type
@@ -39,13 +41,13 @@ def _pixel_sum(low: Lowering, op: Conv2DInput | DepthwiseInput, finish: Finish, 
     if isinstance(op, DepthwiseInput):
         filter = at.channel * filters + filter
     loaded = low.load(op.w, ordered(w, {"H": at.kh, "W": at.kw, "I": at.channel, "O": filter}))
-    weight = widened(loaded, F32)
+    weight = widened(loaded, ty)
     read = low.load(op.g, ordered(op.g.type, {"N": at.batch, "H": at.p, "W": at.q, "C": filter}))
     if at.guards and (w.elem is DType.I8 or isinstance(op, DepthwiseInput)):
         # A product with 0 adds nothing, unless the weight is infinite: g can be copied with its margins.
-        term: Expr = Bin("*", Cond(at.guards, read, zero), weight)
+        term: Expr = Bin("*", widened(Cond(at.guards, read, const_of(0, read.ty)), ty), weight)
     else:
-        term = Bin("*", read, weight)
+        term = Bin("*", widened(read, ty), weight)
         term = Cond(at.guards, term, zero) if at.guards else term
     body, acc = accumulate(low, zero, [*at.taps, *loop], term)
     return (*body, *finish(at.point, acc))
@@ -70,12 +72,17 @@ def lower_conv_weight(low: Lowering, op: Op, finish: Finish) -> Body:
         "W": window_index(q, at["W"], op.stride[1], op.dilation[1], op.pad[1][0]),
         "C": at["I"],
     }
-    read = centred(low.load(op.x, ordered(x, index)), op.zero_point)
+    ty = sum_ty(op)
+    read = low.load(op.x, ordered(x, index))
     guards = padding_guards(index, {"H": x.size("H"), "W": x.size("W")}, op.pad)
-    if guards:
-        read = Cond(guards, read, const_of(0, F32))
-    term = Bin("*", low.load(op.g, ordered(g, {"N": batch, "H": p, "W": q, "C": at["O"]})), read)
-    body, acc = accumulate(low, const_of(0, F32), [*batch_loop, *p_loop, *q_loop], term)
+    if guards and ty == I32:  # so that int8 can be copied with its margins
+        read = centred(Cond(guards, read, const_of(op.zero_point, read.ty)), op.zero_point, ty)
+    else:
+        read = centred(read, op.zero_point, ty)
+        read = Cond(guards, read, const_of(0, ty)) if guards else read
+    handed = low.load(op.g, ordered(g, {"N": batch, "H": p, "W": q, "C": at["O"]}))
+    term = Bin("*", widened(handed, ty), read)
+    body, acc = accumulate(low, const_of(0, ty), [*batch_loop, *p_loop, *q_loop], term)
     return nest(loops, (*body, *finish(point, acc)))
 
 

@@ -17,7 +17,8 @@ def _(op: SgdInt, low: Lowering, point: Point) -> Expr:
     step = Bin("-", Const(0.0, F32), Bin("*", low.operand(op.lr, point), low.operand(op.grad, point)))
     total, change = param, Const(0)  # type: tuple[Expr, Expr]
     if op.words is not None:
-        change = FLOORI(Bin("+", UNITF(low.operand(op.words, point)), step))
+        moved = FLOORI(Bin("+", UNITF(low.operand(op.words, point)), step))
+        change = CHOOSE(FINITEF(step), moved, Const(0))
     elif op.rounding == "nearest":
         change = CHOOSE(FINITEF(step), ROUND_AWAY(step), Const(0))
     elif op.param.type.elem is DType.I8:

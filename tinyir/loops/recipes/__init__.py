@@ -40,7 +40,7 @@ RECIPES: dict[str, tuple[Recipe, ...]] = {
     "grad.dense_weight": (dense_gradient, flat_elementwise),
     "grad.conv2d_input": (pointwise_input,),
     "grad.conv2d_weight": (weight_sums,),
-    "grad.depthwise_input": (depthwise_input,),
+    "grad.depthwise_input": (depthwise, depthwise_input),
     "grad.depthwise_weight": (depthwise_weight,),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import For, Kernel
+from tinyir.loops.ir import For, Kernel, Param
 from tinyir.loops.recipes.blocks import block_size, extent_of, finish, loops, require, tables_ahead
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import guards_ahead, inside, lifted, split_margins
@@ -33,10 +33,12 @@ WIDE_TAPS = 9
 def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     """Bands of rows of four channels at a time are gathered into planes, padding included. Each output then is a sum
     over aligned pairs of a plane's elements."""
-    nest, x = loops(kernel), kernel.param("x")
+    nest, x = loops(kernel), image_of(kernel)
     channel = "ic" if "ic" in nest else "c"
     several = channel in nest and len(x.shape) == 4 and x.shape[-1] > 1
-    require(several and x.dtype is DType.I8, "no int8 image of several channels")
+    require(several and x.dtype in (DType.I8, DType.I16), "no image of several channels of int8 or int16")
+    backwards = kernel.kind.startswith("grad.")  # with weights that lie in flash another time, turned round
+    require(not (backwards and {"n", "o", "h1", "w1"} & nest.keys()), "several images or filters, or windows with gaps")
     column = along(kernel, policy)
     require(column in nest and bool({"kh", "kw"} & nest.keys()), "no window over a row or a column")
     planes = block_size(nest[channel].extent, 4)
@@ -49,6 +51,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     inner = [v for v in ("m", row, column) if v in loops(kernel)]
     kernel = reorder(kernel, "cb", *bands, "cl", *inner)
     trained = kernel.param("weights").role != "const"
+    require(not (backwards and trained), "filters that are trained, turned round")
     if not trained:
         kernel = pack(kernel, "weights", *(v for v in ("cb", "cl", "m", "kh", "kw") if v in loops(kernel)))
     elif "m" in loops(kernel):
@@ -58,7 +61,7 @@ def depthwise(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = staged_planes(kernel, ["cb", *bands], planes, column)
     for tap in reversed(written_out(nest, policy)):
         kernel = unroll(kernel, tap)
-    if wide and not trained:
+    if wide and not trained and not backwards:
         kernel = widen(kernel, "weights", "i16")
     kernel = output_blocks(kernel, column, policy.outputs)
     kernel = filled_margins(share(pair_products(kernel, "ws" if trained else "weights")))
@@ -71,10 +74,15 @@ def window_size(kernel: Kernel) -> int:
     return extent_of(kernel, "kh") * extent_of(kernel, "kw")
 
 
+def image_of(kernel: Kernel) -> Param:
+    """What windows read: the input, or the gradient of the output, whose windows hand it back to the input."""
+    return kernel.param("g" if kernel.kind.startswith("grad.") else "x")
+
+
 def along(kernel: Kernel, policy: Policy) -> str:
     """The loop over outputs that lie side by side in a plane: those of a row, or of a column where windows are columns
     and whole planes fit the scratch."""
-    nest, x = loops(kernel), kernel.param("x")
+    nest, x = loops(kernel), image_of(kernel)
     taps = nest["kh"].extent if "kh" in nest else 1
     fits = 4 * 2 * (x.shape[1] + taps) * x.shape[2] <= policy.plane_bytes
     upright = "h" in nest and "kh" in nest and "kw" not in nest and fits
@@ -90,7 +98,7 @@ def written_out(nest: dict[str, For], policy: Policy) -> list[str]:
 
 def band_rows(kernel: Kernel, planes: int, policy: Policy) -> int:
     """How many rows of outputs a band has: as many as the scratch holds, evenly divided."""
-    nest, x = loops(kernel), kernel.param("x")
+    nest, x = loops(kernel), image_of(kernel)
     height, taps = nest["h"].extent, nest["kh"].extent if "kh" in nest else 1
     stride = max(1, -(-x.shape[1] // height))
     pitch = x.shape[2] + (nest["kw"].extent if "kw" in nest else 1) + 1
@@ -102,9 +110,9 @@ def band_rows(kernel: Kernel, planes: int, policy: Policy) -> int:
 def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -> Kernel:
     """Gather what an iteration of the innermost of the loops `around` reads into planes. Margins are filled once; those
     above and below only where there are no bands."""
-    x = kernel.param("x")
+    x = image_of(kernel)
     axis = 2 if column == "w" else 1
-    kernel = simplify(stage(kernel, "x", around[-1], "xs", "i16"))
+    kernel = simplify(stage(kernel, x.name, around[-1], "xs", "i16"))
     rank = len(kernel.param("xs").shape)
     spatial = list(range(rank - 1 if planes > 1 else rank))
     order = [*range(len(spatial), rank), *(spatial if axis == 2 else reversed(spatial))]
@@ -127,7 +135,7 @@ def staged_planes(kernel: Kernel, around: list[str], planes: int, column: str) -
     if plane:
         kernel = reorder(kernel, plane, image, *([channels] if channels else []))
         kernel = guards_ahead(kernel, image)
-    return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 else kernel
+    return by_pixel_pairs(kernel, image, channels) if channels and planes == 4 and x.dtype is DType.I8 else kernel
 
 
 def filled_margins(kernel: Kernel) -> Kernel:

@@ -15,6 +15,7 @@ from tinyir.loops.recipes.blocks import (
     block_size,
     by_fours,
     extent_of,
+    go_on_by,
     has_guards,
     loops,
     parts_of,
@@ -31,6 +32,7 @@ from tinyir.loops.schedule import (
     flatten,
     hoist,
     jam,
+    order,
     pack,
     read_pairs,
     reorder,
@@ -38,6 +40,7 @@ from tinyir.loops.schedule import (
     simplify,
     split,
     stage,
+    tensorize,
     unroll,
     widen,
 )
@@ -57,6 +60,8 @@ def pointwise_input(kernel: Kernel, policy: Policy) -> Kernel:
     require(not has_guards(kernel) and sum(v.startswith("o") for v in nest) == 1, "windows with gaps")
     kernel, pixel = one_pixel_loop(kernel)
     kernel, channels = as_forward(kernel)
+    if is_narrow(kernel):
+        return in_pairs(kernel, pixel, channels)
     if not pixel:
         return finish(share(side_by_side(kernel, channels), "co"))
     kernel, parts = parts_of(kernel, pixel, SIDE)
@@ -82,6 +87,42 @@ def as_forward(kernel: Kernel) -> tuple[Kernel, list[str]]:
     if weights.role == "const" and weights.dtype is DType.I8 and outputs % 2 == 0:
         kernel = flatten(pack(kernel, "weights", "on", "co", "ca", "cb", "om"), "weights", 1)
     return reorder(kernel, "cb", "ca"), ["cb", "ca"]
+
+
+def in_pairs(kernel: Kernel, pixel: str, channels: list[str]) -> Kernel:
+    """A 1x1 convolution of integers: blocks of pixels by channels, pairs of outputs summed by SMLAD where weights lie
+    in words. A word of constant weights has two channels of two outputs, one of others four channels of one."""
+    words = {"om", "cb"} <= loops(kernel).keys()
+    if not pixel:
+        kernel = stage(kernel, "g", "all", "gs", "i16") if words and kernel.param("g").dtype is DType.I8 else kernel
+        kernel = side_by_side(kernel, channels)
+        return finish(share(tensorize(kernel, "om") if words else kernel, "co"))
+    packed = words and kernel.param("weights").role == "const"
+    kernel, parts = parts_of(kernel, pixel, SIDE if packed else SIDE // 2)
+    for var, end, size in parts:
+        inner = [f"{c}{end}" for c in channels]
+        if packed:
+            kernel, inner = reorder(kernel, f"ca{end}", f"cb{end}"), [f"cb{end}"]
+        kernel = split(kernel, var, size, f"{var}o", f"{var}i")
+        if words and kernel.param("g").dtype is DType.I8:
+            kernel = widened_block(kernel, f"{var}o", f"gs{end}")
+        kernel = reorder(kernel, f"co{end}", *([f"ca{end}"] if packed else []), f"{var}i", *inner)
+        kernel = side_by_side(kernel, [f"{var}i", *inner])
+        kernel = share(tensorize(kernel, f"om{end}") if words else kernel, f"{var}o")
+        if words:
+            kernel = go_on_by(kernel, f"on{end}", 1, 2)
+        elif f"om{end}" in loops(kernel):
+            kernel = unroll(kernel, f"om{end}")
+    return finish(kernel)
+
+
+def widened_block(kernel: Kernel, block: str, staged: str) -> Kernel:
+    """The pixels of a block of int8 as int16 in scratch."""
+    kernel, copy = stage(kernel, "g", block, staged, "i16"), f"{staged}_0"
+    if kernel.param("g").shape[-1] % 4 or kernel.param(staged).elements % 4:
+        return kernel
+    kernel = split(split(kernel, copy, 4, f"{copy}o", f"{copy}4"), f"{copy}4", 2, f"{copy}b", f"{copy}a")
+    return share(tensorize(kernel, f"{copy}a", f"{copy}b"), f"{copy}o")
 
 
 def side_by_side(kernel: Kernel, inner: Sequence[str]) -> Kernel:
@@ -122,7 +163,8 @@ def plane_input(kernel: Kernel, names: dict[str, str], end: str, image: str) -> 
     size, (h, w, c) = kernel.param(image).shape[1:3], (names[v] for v in "hwc")
     kernel = reorder(kernel, c, h, w)
     if has_guards(kernel.with_body((loops(kernel)[c],))):
-        kernel = simplify(stage(kernel, image, c, f"{image}s{end}", "f32"))
+        elem = "f32" if kernel.param(image).dtype is DType.F32 else "i16"
+        kernel = simplify(stage(kernel, image, c, f"{image}s{end}", elem))
         kernel = copied_by_rows(kernel, f"{image}s{end}", (size[0], size[1]), c)
     taps = [names[v] for v in ("kw", "kh") if v in names]
     count = prod(loops(kernel)[v].extent for v in taps)
@@ -145,13 +187,13 @@ def total_scratch(kernel: Kernel) -> int:
 
 
 def depthwise_weight(kernel: Kernel, policy: Policy) -> Kernel:
-    """What a depthwise convolution hands back to its weights: one channel of x at a time is copied with its margins, as
-    floats; the sums of a window, or of a row of a large one, stand side by side while its pixels pass by."""
+    """What a depthwise convolution hands back to its weights: one channel of x at a time is copied with its margins in
+    the type of sums; the sums of a window, or of a row of a large one, stand side by side while its pixels pass by."""
     nest, x = loops(kernel), kernel.param("x")
     taps = [v for v in ("h", "w") if v in nest]
     require({"o", "p", "q"} <= nest.keys() and "n" not in nest, "one channel, a line, or several images")
     require(bool(taps) and "c" not in nest, "no window, or several filters")
-    kernel = simplify(stage(reorder(kernel, "o", *taps), "x", "o", "xs", "f32"))
+    kernel = simplify(stage(reorder(kernel, "o", *taps), "x", "o", "xs", copy_of(kernel)))
     require(total_scratch(kernel) <= plane_limit(kernel, policy), "more than the scratch holds")
     kernel = copied_by_rows(kernel, "xs", (x.shape[1], x.shape[2]), "o")
     few = prod(nest[v].extent for v in taps) <= MOST_TAPS
@@ -170,7 +212,8 @@ def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
     kernel = split(kernel, "o", block_size(nest["o"].extent, SIDE, 3, 2), "oo", "oi")
     inner, around = ["oi"], "oo"
     if "i" in nest:
-        kernel = split(kernel, "i", block_size(nest["i"].extent, SIDE, 3, 2), "io", "ii")
+        side = SIDE // 2 if is_narrow(kernel) else SIDE  # integers have fewer registers than floats
+        kernel = split(kernel, "i", block_size(nest["i"].extent, side, 3, 2), "io", "ii")
         kernel = reorder(kernel, "io", "oo", *taps, "oi", "ii")
         inner, around = ["oi", "ii"], "io"
         kernel = staged_channels(kernel, policy)
@@ -180,10 +223,10 @@ def weight_sums(kernel: Kernel, policy: Policy) -> Kernel:
 def staged_channels(kernel: Kernel, policy: Policy) -> Kernel:
     """A copy of what the loop `io` reads of x, if it is converted or has margins and the scratch holds it."""
     x = kernel.param("x")
-    if x.dtype is DType.F32 and not has_guards(kernel):
+    if (x.dtype is DType.F32 or is_narrow(kernel)) and not has_guards(kernel):
         return kernel
     try:
-        staged = simplify(stage(kernel, "x", "io", "xs", "f32"))
+        staged = simplify(stage(kernel, "x", "io", "xs", copy_of(kernel)))
         staged = copied_by_rows(staged, "xs", (x.shape[1], x.shape[2]), "io")
     except ScheduleError:
         return kernel
@@ -204,4 +247,15 @@ def copied_by_rows(kernel: Kernel, staged: str, size: tuple[int, int], around: s
 
 def finish(kernel: Kernel) -> Kernel:
     """What every recipe ends with."""
-    return chain(collapse(simplify(kernel)))
+    kernel = collapse(simplify(kernel))
+    return order(kernel, "all") if is_narrow(kernel) else chain(kernel)
+
+
+def is_narrow(kernel: Kernel) -> bool:
+    """Whether it reads a gradient of integers."""
+    return any(p.name == "g" and p.dtype is not DType.F32 for p in kernel.params)
+
+
+def copy_of(kernel: Kernel) -> str:
+    """The type of copies of what is multiplied with the gradient."""
+    return "i16" if is_narrow(kernel) else "f32"

@@ -151,7 +151,7 @@ def _step_kind(expr: Expr) -> str | None:
 
 # -- statements as instructions ---------------------------------------------------------------------------------------
 
-PACKS = ("sxtb16", "sxtb16_ror8")
+PACKS = ("sxtb16", "sxtb16_ror8", "pkhbt", "pkhtb")
 MACS = ("smlad", "smlabb", "smlabt", "smlatb", "smlatt")
 
 
@@ -232,6 +232,10 @@ def _nodes(kernel: Kernel, run: Sequence[Stmt], shapes: dict[str, tuple[int, ...
                 instr = make.load(reg(name), base, offset=at.const * size)
             case Let(name=name, value=Call(args=(Local(name=word),))):
                 instr = make.pack(reg(name), reg(word))
+            case Let(name=name, value=Call(name="pkhbt", args=(Local(name=word), Local(name=other)))):
+                instr = make.pack_two(reg(name), reg(word), reg(other))
+            case Let(name=name, value=Call(name="pkhtb", args=(Local(name=other), Local(name=word)))):
+                instr = make.pack_two(reg(name), reg(word), reg(other), "pkhtb")
             case Set(name=name, value=Call(args=(Local(name=a), Local(name=b), _))):
                 instr = make.mac(reg(name), reg(a), reg(b))
             case _:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.analysis import extents_of, loaded_buffers
-from tinyir.loops.instrs import MACF, MACF_AFTER, SMLAD, SXTB16, SXTB16_ROR8
+from tinyir.loops.instrs import MACF, MACF_AFTER, PKHBT, PKHTB, SMLAD, SXTB16, SXTB16_ROR8
 from tinyir.loops.ir import (
     F32,
     I8X4,
@@ -52,7 +52,8 @@ def tensorize(kernel: Kernel, var: str, around: str = "") -> Kernel:
     for l in 2 { y[.. + l] = i16(x[l]) }     ->  y[..] = pair of x
 
     A pair is two int16 side by side, or two int8 two apart (SXTB16 of their word, which keeps bytes 0 and 2, or with
-    ROR #8 bytes 1 and 3). Several sums in one loop become as many instructions. With `around`, a loop of two iterations
+    ROR #8 bytes 1 and 3), or any two int8 that PKHBT and PKHTB can take from such pairs: a half of a word, or the same
+    byte of two words. Several sums in one loop become as many instructions. With `around`, a loop of two iterations
     whose body is the loop `var`, that loop is written out too: its iterations are the two halves of a word of four
     int8. Refuses everything else, and words that end outside of their row.
     """
@@ -134,6 +135,8 @@ def _pair(kernel: Kernel, expr: Expr, var: str) -> Expr:
         base = (*start[:-1], start[-1] - byte)
         if byte in (0, 1) and _aligned(kernel, load.buffer, base) and _ends_inside(kernel, load.buffer, base):
             word = (SXTB16, SXTB16_ROR8)[byte](Load(load.buffer, base, I8X4))
+    elif load.ty.dtype is DType.I8 and load.ty.lanes == 1:
+        word = _picked(kernel, load, var)
     if word is None:
         step = load.index[-1].coef(var)
         raise refuse(
@@ -145,6 +148,21 @@ def _pair(kernel: Kernel, expr: Expr, var: str) -> Expr:
         want = tuple(at.substitute({var: Affine.of(lane)}) for at in load.index)
         assert lane_of(word, lane) == replace(load, index=want), f"lane {lane} of {word} is not {want}"
     return word
+
+
+def _picked(kernel: Kernel, load: Load, var: str) -> Expr | None:
+    """Both iterations' int8 from one aligned word or two, each unpacked by SXTB16, by one PKHBT or PKHTB."""
+    halves: list[Call] = []
+    places: list[int] = []
+    for lane in range(2):
+        index = tuple(at.substitute({var: Affine.of(lane)}) for at in load.index)
+        byte = index[-1].const % 4
+        base = (*index[:-1], index[-1] - byte)
+        if not (_aligned(kernel, load.buffer, base) and _ends_inside(kernel, load.buffer, base)):
+            return None
+        halves.append((SXTB16, SXTB16_ROR8)[byte % 2](Load(load.buffer, base, I8X4)))
+        places.append(byte // 2)
+    return (PKHBT, PKHTB)[places[0]](*halves) if places[0] == places[1] else None
 
 
 def _is_along_rows(index: tuple[Affine, ...], var: str, step: int) -> bool:
@@ -176,6 +194,8 @@ def lane_of(word: Expr, lane: int) -> Expr:
         case Call(name=name, args=(Load(ty=ty) as inner,)):
             places = {"sxtb16": SXTB16, "sxtb16_ror8": SXTB16_ROR8}[name].means(tuple(range(ty.lanes)))
             return lane_of(inner, places[lane])
+        case Call(name="pkhbt" | "pkhtb" as name, args=(_, _) as words):
+            return lane_of(words[lane], int(name == "pkhtb"))
     raise AssertionError(f"no lanes in {word}")
 
 
