@@ -65,18 +65,15 @@ def spaces(draw: st.DrawFn) -> tuple[list[list[Option]], Profile]:
             PROFILES,
         )
         groups.append(draw(st.lists(options, min_size=1, max_size=3)))
-    return groups, draw(PROFILES)
+    return draw(st.permutations(groups)), draw(PROFILES)
 
 
 def least_ram(groups: list[list[Option]], base: Profile, choice: Choice) -> int:
     """The bound as it is defined, window by window."""
-    alone, beside, first = [base], [], 99
     options = [group[i] for group, i in zip(groups, choice, strict=True) if i != NONE]
-    for option in options:
-        alone.append(option.profile)
-        if first <= option.beyond:
-            beside.append(option.beside)
-        first = min(first, option.layer)
+    first = min((option.layer for option in options), default=99)
+    alone = [base, *(option.profile for option in options)]
+    beside = [option.beside for option in options if first <= option.beyond]
 
     def kept(profiles: list[Profile], w: int) -> int:
         total = 0
