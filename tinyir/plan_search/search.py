@@ -280,7 +280,8 @@ class _Trials:
 
     def plan(self, choice: Choice) -> TrainPlan:
         """The plan of a choice."""
-        return together([group[i].plan for group, i in zip(self.groups, choice, strict=True) if i != NONE])
+        parts = [group[i] for group, i in zip(self.groups, choice, strict=True) if i != NONE]
+        return together([part.plan for part in sorted(parts, key=lambda part: part.layer)])
 
     def first_that_fits(self, choices: Sequence[Choice]) -> tuple[Choice, Needs] | None:
         """The first of `choices` whose program fits, with what that needs. Several are compiled at a time if there is a
