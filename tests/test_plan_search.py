@@ -197,6 +197,14 @@ def test_more_room_is_worth_no_less(task: Task) -> None:
     assert found[-1].plan == TrainPlan(3, True, (Share("fc0", 1.0), Share("fc1", 1.0)))
 
 
+def test_without_a_proof_a_plan_is_bred(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = search(task, 1400)
+    monkeypatch.setattr(exact, "MAX_NODES", 1)
+    found = search(task, 1400)
+    assert best.proven and not found.proven
+    assert found.needs.ram <= 1400 and 0 < found.gain <= best.gain <= found.bound
+
+
 def test_gradients_are_those_of_a_step(task: Task) -> None:
     """The squared gradient of a part does not depend on what else is trained."""
     parts = [TrainPlan(3), TrainPlan(0, True, (Share("fc1", 0.25),)), TrainPlan(0, True, (Share("fc1", 1.0),))]
