@@ -25,7 +25,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from tinyir.pipeline import Options, Training
 from tinyir.plan_search.contribution import Lesson
 from tinyir.plan_search.parts import RATIOS, Needs, Task, model_of, needs, tensors
 from tinyir.plan_search.search import Measured, best_plan, measure, valued_anew
+from tinyir.runtime.train_program import HostTrainer
 from tinyir.tables import print_table
 from tinyir.train_plan import Share, TrainPlan, layers
 from tinyir.training_data import Data, read_data
@@ -127,14 +128,15 @@ def accuracy(task: Task, plan: TrainPlan, data: Data, steps: Sequence[int], seed
     with tempfile.TemporaryDirectory(prefix="tinyir-") as folder:
         path = Path(folder) / "plan.toml"
         path.write_text(plan.text())
-        training = Training(plan=path, classes=len(NEW_DIGITS), classifier_seed=seed)
-        program = tinyir.compile(BACKBONE, target="host", train=training)
-    found = []
-    for count in steps:
-        trainer = program.trainer("host")
-        trainer.seed(seed)
-        fit(trainer, Data(data.train, data.train, False), Plan(count, LR, "cosine", seed, 0, 1))
-        found.append(evaluate(trainer, data.test).accuracy)
+        program = tinyir.compile(BACKBONE, target="host", train=replace(task.training, plan=path))
+        trainer = HostTrainer.build(program.write(Path(folder) / "c"), opt="-O1")
+        start = trainer.params
+        found = []
+        for count in steps:
+            trainer.set_params(start)
+            trainer.seed(seed)
+            fit(trainer, Data(data.train, data.train, False), Plan(count, LR, "cosine", seed, 0, 1))
+            found.append(evaluate(trainer, data.test).accuracy)
     return tuple(found)
 
 
@@ -173,9 +175,9 @@ def measure_seed(seed: int, budgets: Sequence[int], steps: Sequence[int], progre
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--budgets", type=int, nargs="+", default=[12288, 16384, 24576, 32768])
+    parser.add_argument("--budgets", type=int, nargs="+", default=[12288, 16384, 24576])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, nargs="+", default=[200, 800])
+    parser.add_argument("--steps", type=int, nargs="+", default=[800])
     parser.add_argument("--plans", action="store_true", help="show the plans of the first seed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file as well")
     args = parser.parse_args()

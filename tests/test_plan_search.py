@@ -65,18 +65,15 @@ def spaces(draw: st.DrawFn) -> tuple[list[list[Option]], Profile]:
             PROFILES,
         )
         groups.append(draw(st.lists(options, min_size=1, max_size=3)))
-    return groups, draw(PROFILES)
+    return draw(st.permutations(groups)), draw(PROFILES)
 
 
 def least_ram(groups: list[list[Option]], base: Profile, choice: Choice) -> int:
     """The bound as it is defined, window by window."""
-    alone, beside, first = [base], [], 99
     options = [group[i] for group, i in zip(groups, choice, strict=True) if i != NONE]
-    for option in options:
-        alone.append(option.profile)
-        if first <= option.beyond:
-            beside.append(option.beside)
-        first = min(first, option.layer)
+    first = min((option.layer for option in options), default=99)
+    alone = [base, *(option.profile for option in options)]
+    beside = [option.beside for option in options if first <= option.beyond]
 
     def kept(profiles: list[Profile], w: int) -> int:
         total = 0
@@ -198,6 +195,14 @@ def test_more_room_is_worth_no_less(task: Task) -> None:
     found = [search(task, budget) for budget in (600, 1000, 4000)]
     assert sorted(f.gain for f in found) == [f.gain for f in found]
     assert found[-1].plan == TrainPlan(3, True, (Share("fc0", 1.0), Share("fc1", 1.0)))
+
+
+def test_without_a_proof_a_plan_is_bred(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = search(task, 1400)
+    monkeypatch.setattr(exact, "MAX_NODES", 1)
+    found = search(task, 1400)
+    assert best.proven and not found.proven
+    assert found.needs.ram <= 1400 and 0 < found.gain <= best.gain <= found.bound
 
 
 def test_gradients_are_those_of_a_step(task: Task) -> None:

@@ -41,6 +41,10 @@ MAX_PLANS = 40
 MAX_ATTEMPTS = 8
 """Bred choices that are compiled, each with as much more to spare as bounds were seen to miss."""
 
+BRANCHED_FIRST = 2
+"""Groups that are branched on first, those worth most: divisible, they would spoil the bounds. The others follow in the
+order of the model, as the first layer that is trained decides what is saved behind it."""
+
 AT_A_TIME = 4
 """Choices that are compiled at a time where there are processes for it."""
 
@@ -199,6 +203,8 @@ def best_plan(
     base = measured.base
     _require(base, budget)
     useful = [group for parts in measured.groups if (group := [part for part in parts if part.gain > 0])]
+    first = sorted(useful, key=lambda group: -max(part.gain for part in group))[:BRANCHED_FIRST]
+    useful = [*first, *(group for group in useful if group not in first)]
     options = [[part.option(base) for part in group] for group in useful]
     space = Space(options, budget - (base.stack or 0), base.params, base.profile)
     trials = _Trials(task, space, useful, budget, base.stack, pool, progress)
@@ -274,7 +280,8 @@ class _Trials:
 
     def plan(self, choice: Choice) -> TrainPlan:
         """The plan of a choice."""
-        return together([group[i].plan for group, i in zip(self.groups, choice, strict=True) if i != NONE])
+        parts = [group[i] for group, i in zip(self.groups, choice, strict=True) if i != NONE]
+        return together([part.plan for part in sorted(parts, key=lambda part: part.layer)])
 
     def first_that_fits(self, choices: Sequence[Choice]) -> tuple[Choice, Needs] | None:
         """The first of `choices` whose program fits, with what that needs. Several are compiled at a time if there is a

@@ -41,19 +41,20 @@ class Option:
 
 @dataclass(frozen=True, eq=False)
 class Taken:
-    """What a choice adds up to, the first layer that it trains, and the table of its profiles (see `Ledger`)."""
+    """What a choice adds up to, the first layer that it trains, the table of its profiles (see `Ledger`), and which
+    options it is made of, as (group, index)."""
 
     gain: float
     params: int
     shared: int
     layer: int
     table: Bytes
+    options: tuple[tuple[int, int], ...] = ()
 
 
 class Space:
     """Groups of options, of each of which one may be taken, under a `budget` of bytes, of which a program without any
-    of them takes `params` and what its profile says. From the second group on, groups are in the order of their layers.
-    """
+    of them takes `params` and what its profile says."""
 
     def __init__(self, groups: Sequence[Sequence[Option]], budget: int, params: int, profile: Profile) -> None:
         self.groups = [list(group) for group in groups]
@@ -71,19 +72,24 @@ class Space:
         self._upper = [self._hulls(own, first) for first in range(len(self.groups) + 1)]
 
     def add(self, taken: Taken, group: int, index: int) -> Taken:
-        """`taken`, from the groups before, and one option more."""
+        """`taken` and an option of another group."""
         if index == NONE:
             return taken
         option = self.groups[group][index]
+        first = min(taken.layer, option.layer)
+        options = (*taken.options, (group, index))
         tables = [taken.table, self._tables[group][index]]
-        if taken.layer <= option.beyond:
+        if first < taken.layer:
+            tables += [self._beside[g][i] for g, i in options if first <= self.groups[g][i].beyond < taken.layer]
+        elif first <= option.beyond:
             tables.append(self._beside[group][index])
         return Taken(
             taken.gain + option.gain,
             taken.params + option.params,
             max(taken.shared, option.shared),
-            min(taken.layer, option.layer),
+            first,
             np.maximum.reduce(tables),
+            options,
         )
 
     def sum(self, choice: Choice) -> Taken:
