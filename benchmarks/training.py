@@ -6,7 +6,8 @@ The schemes are those that MIT's tiny-training ships for mcunet-5fps (mcu_ir_gen
 model gives them: the biases of the last convolutions, and shares of the input channels of some 1x1 convolutions; the
 classifier, of 10 classes, always trains. TinyEngine takes 92.9 M cycles and 230,432 bytes of static RAM for the first.
 Each step runs once on a pattern; its cycles are m7prof's (see common.py). RAM is everything: the arena with the input,
-the parameters, the stack.
+the parameters, the stack. Before that a step is made on this machine and on the emulated core: the loss and every byte
+of the parameters must be equal.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import find_referee, models_folder
+import numpy as np
+from common import find_referee, models_folder, pattern
 
 import tinyir
 from tinyir.frontends import training_npz
 from tinyir.pipeline import Training
 from tinyir.runtime.qemu import build_referee_elf
 from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.runtime.train_program import HostTrainer, M7Trainer
 from tinyir.train_plan import Share, TrainPlan
 
 CLASSES = 10
@@ -61,14 +64,35 @@ class Row:
         return self.arena + self.params + self.stack
 
 
+class BenchmarkError(Exception):
+    """The program does not do what it should."""
+
+
+def check_step(program: Path, opt: str) -> None:
+    """Make one step in C on this machine and on the emulated core. Raises BenchmarkError unless both do the same."""
+    host, core = HostTrainer.build(program), M7Trainer.build(program, opt=opt)
+    x = pattern(host.training.inputs[0])
+    start, outcomes = host.params, [trainer.step(x, CLASSES - 1, 0.01) for trainer in (host, core)]
+    found = [(outcome.status, np.float32(outcome.loss).tobytes()) for outcome in outcomes]
+    if found[0] != found[1] or found[0][0] != 0:
+        raise BenchmarkError(f"a step gives {outcomes[0]} here and {outcomes[1]} on the core")
+    ours, theirs = host.params, core.params
+    wrong = [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()]
+    if wrong:
+        raise BenchmarkError(f"parameters that differ after a step: {', '.join(wrong)}")
+    if all((ours[name] == start[name]).all() for name in ours):
+        raise BenchmarkError("a step changes no parameter")
+
+
 def measure(model: Path, scheme: str, level: str) -> Row:
-    """Compile the model with a scheme and run one step under the referee. Raises TinyIRError."""
+    """Compile the model with a scheme, check a step, run one under the referee. Raises TinyIRError, BenchmarkError."""
     with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
         folder = Path(scratch)
         plan = folder / "plan.toml"
         plan.write_text(SCHEMES[scheme].text())
         compiled = tinyir.compile(training_npz.load(model, CLASSES), train=Training(plan=plan), level=level)
         opt, out = compiled.options.c_level, compiled.write(folder / "out")
+        check_step(out, opt)
         elf = build_referee_elf(out, folder / "step.elf", CrossCompiler.detect(), opt, step=True)
         os.chdir(folder)  # the referee's program looks for a file of inputs where it runs
         total = find_referee().profile(str(elf), engine="qemu").total

@@ -1,4 +1,4 @@
-"""The benchmark of whole models: exactness is part of it, and its tables are those of README.md."""
+"""The benchmarks of whole models and of steps of training: exactness is part of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tinyir
+from tests.frontends.test_training_npz import Backbone
 from tests.models import FOLDER, needs_models
 from tests.runtime.samples import needs_m7, needs_m7prof, needs_qemu
+from tests.train.networks import dense_network
+from tinyir.pipeline import Training
+from tinyir.train_plan import Share, TrainPlan
 
 MODEL = "hello_world_int8"
 
@@ -89,3 +94,45 @@ def test_a_model_that_cannot_be_read(inference: Any, tmp_path: Path) -> None:
     (tmp_path / "x.tflite").write_text("nothing")
     with pytest.raises(inference.BenchmarkError, match=r"x -O size: .*not a TFLite model"):
         inference.measure((tmp_path / "x.tflite", "size", ("gcc",)))
+
+
+# -- steps of training ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def training(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    return importlib.import_module("training")
+
+
+def test_a_line_for_each_scheme(training: Any) -> None:
+    rows = [training.Row("49", 51_234_567, 43_210_000, 134_000, 29_000, 648, 250_000, 600_000)]
+    assert training.markdown(rows).splitlines() == [
+        "| scheme | M cycles | M instructions | RAM | arena | parameters | stack | flash | code | constants |",
+        "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| 49 KB | 51.23 | 43.21 | 163,648 | 134,000 | 29,000 | 648 | 850,000 | 250,000 | 600,000 |",
+    ]
+
+
+@needs_m7
+@needs_qemu
+@needs_m7prof
+def test_a_step_of_a_small_backbone(training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(training.SCHEMES, "small", TrainPlan(2, True, (Share(3, 0.5),)))
+    monkeypatch.setattr("os.chdir", lambda folder: None)  # tests run side by side, without a file of inputs
+    found = training.measure(Backbone().save(tmp_path / "net.npz"), "small", "speed")
+    assert found.instructions / 2 <= found.cycles and found.ram == found.arena + found.params + found.stack
+    assert found.stack > 0 and found.code > 0 and found.weights > 0
+
+
+@needs_m7
+def test_a_core_that_trains_otherwise_ends_it(training: Any, tmp_path: Path) -> None:
+    module = dense_network((6, training.CLASSES))
+    out = tinyir.compile(module, train=Training(), measure=False).write(tmp_path / "out")
+    training.check_step(out, "-O1")
+    end = "return 5;\n    }"
+    text = (out / "mlp.c").read_text()
+    assert end in text
+    (out / "mlp.c").write_text(text.replace(end, f"{end}\n#if defined(__arm__)\n    p->b0[3] += 1.0f;\n#endif"))
+    with pytest.raises(training.BenchmarkError, match=r"parameters that differ after a step: b0"):
+        training.check_step(out, "-O1")
