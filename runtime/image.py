@@ -14,6 +14,9 @@ from tinyir.runtime.toolchain import HERE, CompileOptions, CrossCompiler
 from tinyir.target import Target
 
 DEFAULT_STACK_BYTES = 8192
+STEP_LABEL, STEP_RATE = 0, 0.01
+"""Arguments of the steps that an image with `step` makes."""
+
 PAGE_BYTES = 1024
 """The emulator's page: the stack is a number of whole ones, so that its ends are exact."""
 
@@ -112,13 +115,13 @@ def _program_header(info: ProgramInfo, step: bool) -> str:
 
 
 def _step_header(info: ProgramInfo, training: TrainingInfo) -> str:
-    """program.h of a program whose runs are steps of training."""
+    """program.h of a program whose runs are steps of training, each from the first parameters on."""
     places = [(f"{training.step}_input{i}(arena)", tensor.bytes) for i, tensor in enumerate(training.inputs)]
-    label = ["0"] if training.classes is not None else []
+    label = [str(STEP_LABEL)] if training.classes is not None else []
     pointers = [f"place{i}" for i in range(len(places))]
     setup = [f"void *const {name} = {place};" for name, (place, _) in zip(pointers, places, strict=True)]
     setup += ["float loss;", f"(void){training.init}(&tinyir_params);"]
-    arguments = ["arena", "&tinyir_params", *pointers, *label, "0.01f", "&loss"]
+    arguments = ["arena", "&tinyir_params", *pointers, *label, f"{STEP_RATE}f", "&loss"]
     lines = [
         f'#include "{info.header}"',
         f"#define TINYIR_ARENA_BYTES {info.arena_bytes}u",
@@ -128,7 +131,7 @@ def _step_header(info: ProgramInfo, training: TrainingInfo) -> str:
         f"#define TINYIR_PARAMS {info.prefix}_params",
         "extern TINYIR_PARAMS tinyir_params;",
         "#define TINYIR_INPUTS(X, arena) " + " ".join(f"X({place}, {size}u)" for place, size in places),
-        "#define TINYIR_OUTPUTS(X, arena)",
+        f"#define TINYIR_OUTPUTS(X, arena) X(&tinyir_params, {training.params_bytes}u)",
     ]
     return "\n".join(lines) + "\n"
 

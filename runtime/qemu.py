@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyir.diagnostics import ToolError
 from tinyir.runtime.image import build_image
-from tinyir.runtime.program import Inputs, ProgramInfo, RunResult
+from tinyir.runtime.program import Array, Inputs, ProgramInfo, RunResult
 from tinyir.runtime.toolchain import CrossCompiler
 from tinyir.target import get_target
 
@@ -63,12 +63,7 @@ class QemuProgram:
         Raises ToolError when QEMU is missing, the program takes a fault or the batch takes longer than `timeout_s`.
         """
         data = b"".join(value.tobytes() for inputs in batch for value in self.info.bind(inputs))
-        with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
-            folder = Path(scratch)
-            (folder / "program.elf").write_bytes(self._image)
-            (folder / _INPUTS).write_bytes(data)
-            _run_qemu(folder, timeout_s)
-            found = (folder / _OUTPUTS).read_bytes()
+        found = run_on_files(self._image, data, timeout_s)
         stride = 4 + sum(tensor.bytes for tensor in self.info.outputs)
         if len(found) != stride * len(batch):
             raise ToolError(f"{_QEMU} gave {len(found)} bytes of results, not {stride * len(batch)}")
@@ -80,6 +75,27 @@ class QemuProgram:
             outputs.append(np.frombuffer(record[at : at + tensor.bytes], tensor.dtype).reshape(tensor.shape))
             at += tensor.bytes
         return RunResult(outputs, int.from_bytes(record[:4], "little", signed=True))
+
+
+def step_on_qemu(
+    folder: Path | str, example: Sequence[Array], compiler: CrossCompiler | None = None, opt: str = "-O3"
+) -> tuple[int, bytes]:
+    """A step of training from the first parameters on, with STEP_LABEL and STEP_RATE; its status, and the parameters
+    after it as NAME_params holds them. `example` is what the step takes by address. Raises what QemuProgram raises."""
+    with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
+        image = build_referee_elf(folder, Path(scratch) / "program.elf", compiler, opt, step=True).read_bytes()
+    found = run_on_files(image, b"".join(array.tobytes() for array in example))
+    return int.from_bytes(found[:4], "little", signed=True), found[4:]
+
+
+def run_on_files(image: bytes, data: bytes, timeout_s: float = 600.0) -> bytes:
+    """What a program with semihosting writes for a file of inputs. Raises ToolError."""
+    with tempfile.TemporaryDirectory(prefix="tinyir-") as scratch:
+        folder = Path(scratch)
+        (folder / "program.elf").write_bytes(image)
+        (folder / _INPUTS).write_bytes(data)
+        _run_qemu(folder, timeout_s)
+        return (folder / _OUTPUTS).read_bytes()
 
 
 def _run_qemu(folder: Path, timeout_s: float) -> None:

@@ -27,7 +27,7 @@ from tinyir.runtime.host import Guarded, after_op, load_library
 from tinyir.runtime.image import DEFAULT_STACK_BYTES
 from tinyir.runtime.m7 import link_image
 from tinyir.runtime.numpy_host import NumpyProgram, StatementObserver
-from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TrainingInfo
+from tinyir.runtime.program import Array, Observer, ParamInfo, ProgramError, ProgramInfo, TensorInfo, TrainingInfo
 from tinyir.runtime.toolchain import CrossCompiler, HostCompiler
 from tinyir.runtime.trace import Checks, Kernel, Trace
 from tinyir.target import Target, get_target
@@ -56,7 +56,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def run(self, x: Array) -> Array:
-        """The model's output for `x`, with the parameters as they are."""
+        """The model's output for `x`, with the parameters as they are. Raises UsageError as `step` does."""
 
     @property
     @abstractmethod
@@ -98,13 +98,18 @@ class NumpyTrainer(Trainer):
 
     def step(self, x: Array, target: int | Array, lr: float, *, observe: StatementObserver | None = None) -> StepResult:
         """As of `Trainer`; `observe` is given the result of every statement."""
-        if self._classes is not None and not 0 <= int(target) < self._classes:
+        x = _fitted(self._inputs[0], x)
+        if self._classes is None:
+            output = self._program.outputs[0]
+            given = _fitted(TensorInfo("target", "float32", output.shape, 4 * math.prod(output.shape)), target)
+        elif 0 <= (label := _label(target)) < self._classes:
+            given = np.array(label, np.int32)
+        else:
             return StepResult(LABEL_STATUS, math.nan)
         with np.errstate(over="ignore"):
             rate = np.float32(lr)
         if not np.isfinite(rate):
             return StepResult(RATE_STATUS, math.nan)
-        given = np.asarray(target, np.int32 if self._classes is not None else np.float32)
         function = self._program.observed("train_step", observe) if observe else self._functions["train_step"]
         with np.errstate(all="ignore"):
             loss, *new = function(x, given, np.asarray(rate), *self._values)
@@ -114,7 +119,7 @@ class NumpyTrainer(Trainer):
         return StepResult(0, float(loss))
 
     def run(self, x: Array) -> Array:
-        result: Array = self._functions["run"](x, *self._values)
+        result: Array = self._functions["run"](_fitted(self._inputs[0], x), *self._values)
         return result
 
     @property
@@ -208,13 +213,9 @@ class _CTrainer(Trainer):
     def _bound(self, x: Array, target: int | Array) -> tuple[list[Array], list[int]]:
         """The arrays and the integers that a step is given."""
         labelled = self.training.classes is not None
-        arrays = [np.asarray(x)] if labelled else [np.asarray(x), np.asarray(target)]
-        for tensor, array in zip(self.training.inputs, arrays, strict=True):
-            if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
-                raise UsageError(
-                    f"`{tensor.name}` is {tensor.dtype}{list(tensor.shape)}, not {array.dtype}{list(array.shape)}"
-                )
-        return [np.ascontiguousarray(array) for array in arrays], [int(target)] if labelled else []
+        arrays = [x] if labelled else [x, target]
+        fitted = [_fitted(tensor, array) for tensor, array in zip(self.training.inputs, arrays, strict=True)]
+        return fitted, [_label(target)] if labelled else []
 
 
 class HostTrainer(_CTrainer):
@@ -246,7 +247,7 @@ class HostTrainer(_CTrainer):
     def run(self, x: Array) -> Array:
         tensor = self.info.outputs[0]
         out = np.empty(tensor.shape, tensor.dtype)
-        x = np.ascontiguousarray(x)
+        x = _fitted(self.info.inputs[0], x)
         status = self._call(self.info.entry, ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(out.ctypes.data))
         self._check(status)
         return out
@@ -334,7 +335,7 @@ class M7Trainer(_CTrainer):
         tensor = self.info.outputs[0]
         buffers = [Buffer("input", self.info.inputs[0].bytes, False), Buffer("output", tensor.bytes, True)]
         at_x, at_y = self._emulator.map_buffers(buffers)
-        self._emulator.write(at_x, np.ascontiguousarray(x).tobytes())
+        self._emulator.write(at_x, _fitted(self.info.inputs[0], x).tobytes())
         self._check(self._emulator.call(self.info.entry, self._arena, self._params, at_x, at_y, limit=self._limit))
         return np.frombuffer(self._emulator.read(at_y, tensor.bytes), tensor.dtype).reshape(tensor.shape)
 
@@ -366,6 +367,22 @@ def _training_of(info: ProgramInfo) -> TrainingInfo:
     if info.training is None:
         raise ProgramError(f"`{info.name}` does not train", help="compile it with training options")
     return info.training
+
+
+def _fitted(tensor: TensorInfo, value: int | Array) -> Array:
+    """`value` as a contiguous array. Raises UsageError where it is not what `tensor` says."""
+    array = np.asarray(value)
+    if array.shape != tensor.shape or array.dtype != np.dtype(tensor.dtype):
+        raise UsageError(f"`{tensor.name}` is {tensor.dtype}{list(tensor.shape)}, not {array.dtype}{list(array.shape)}")
+    return np.ascontiguousarray(array).reshape(tensor.shape)
+
+
+def _label(target: int | Array) -> int:
+    """A label as an int32, where it is beyond that the nearest one, which no class has either. Raises UsageError."""
+    array = np.asarray(target)
+    if array.size != 1 or array.dtype.kind not in "iub":
+        raise UsageError(f"a label is one whole number, not {array.dtype}{list(array.shape)}")
+    return min(max(int(array.reshape(())), -(2**31)), 2**31 - 1)
 
 
 def _bound_params(infos: Sequence[ParamInfo], values: Mapping[str, Array]) -> list[Array]:

@@ -11,11 +11,12 @@ from tests.loops.cases import Case, cases_of
 from tests.loops.kernels import becomes, refuses, same_results
 from tinyir.ir.builder import FuncBuilder
 from tinyir.ir.core import Op
-from tinyir.ir.ops.grad import Inside
+from tinyir.ir.ops.grad import DenseWeight, Inside
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
 from tinyir.ir.ops.grad_narrow import Narrow, WidenGradient
 from tinyir.ir.ops.int_contraction import IntConv2D, IntDepthwiseConv2D
-from tinyir.ir.ops.nn_elementwise import Mul
+from tinyir.ir.ops.nn_elementwise import Add, Mul
+from tinyir.ir.ops.train import Accept, Sgd
 from tinyir.ir.ops.train_int import SgdInt
 from tinyir.ir.types import DType, TensorType
 from tinyir.loops.check import check_kernel
@@ -128,6 +129,27 @@ def test_pointwise_input_of_no_whole_words_multiplies_one_by_one(grad: DType) ->
     for channels in ((8, 5), (6, 4)):
         steps = steps_of(input_gradient(Conv2DInput, (3, 3), channels, grad=grad))
         assert "jam" in steps and not {"tensorize", "chain"} & steps
+
+
+def dense_gradient(rows: int, inputs: int, outputs: int) -> Case:
+    """What a dense layer hands back to its weights, with an update that remembers."""
+    b = FuncBuilder()
+    g, x = (b.arg(TensorType((rows, n), DType.F32), name) for n, name in ((outputs, "g"), (inputs, "x")))
+    dw = b.add(DenseWeight(g, x))
+    w, v = b.arg(dw.type, "w"), b.arg(dw.type, "v")
+    speed = b.add(Add(v, dw))
+    new = b.add(Sgd(w, speed, b.arg(TensorType((), DType.F32), "lr")))
+    (case,) = cases_of(b.ret(*b.insert(Accept(w, v, new, speed, new, states=2)).results))
+    return case
+
+
+@pytest.mark.parametrize("inputs", [8, 6, 9])
+def test_columns_of_a_dense_gradient_stand_side_by_side(inputs: int) -> None:
+    assert "jam" in steps_of(dense_gradient(1, inputs, 5))
+
+
+def test_a_dense_gradient_that_sums_rows_stays() -> None:
+    assert "jam" not in steps_of(dense_gradient(3, 8, 5))
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2)])

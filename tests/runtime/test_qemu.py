@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tinyir
 from tests.runtime.samples import (
     COMPILERS,
     SAMPLE,
@@ -19,11 +21,17 @@ from tests.runtime.samples import (
     needs_m7prof,
     needs_qemu,
 )
+from tests.train.networks import dense_network, detector_network
+from tests.train.test_int8_training import digits
 from tinyir.diagnostics import ToolError
+from tinyir.ir.core import Module
+from tinyir.pipeline import Training
 from tinyir.runtime.elf import Elf
 from tinyir.runtime.emulator import Emulator
-from tinyir.runtime.qemu import QemuProgram, build_referee_elf
+from tinyir.runtime.image import STEP_LABEL, STEP_RATE
+from tinyir.runtime.qemu import QemuProgram, build_referee_elf, step_on_qemu
 from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.runtime.train_program import HostTrainer
 from tinyir.target import CompilerKind, get_target
 
 
@@ -41,6 +49,30 @@ def test_a_fault(tmp_path: Path) -> None:
     folder = changed(tmp_path, "int8_t *const hidden", "*(volatile int *)0xF0000000u = 1;\n    int8_t *const hidden")
     with pytest.raises(ToolError, match="ended with status 125"):
         QemuProgram.build(folder).run([inputs()])
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    ("module", "training"),
+    [
+        (dense_network((12, 8, 5)), Training(optimizer="adam")),
+        (detector_network(), Training(momentum=0.9)),
+        (digits()[0], Training()),
+    ],
+    ids=["dense", "convolutions", "int8"],
+)
+def test_a_step_of_training(module: Module, training: Training, tmp_path: Path) -> None:
+    """The same parameters as in C on this machine."""
+    folder = tinyir.compile(module, train=training, measure=False).write(tmp_path / "out")
+    host = HostTrainer.build(folder)
+    tensor = host.training.inputs[0]
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=tensor.shape) if tensor.dtype == "float32" else rng.integers(-128, 128, tensor.shape)
+    x = x.astype(tensor.dtype)
+    before = host.save()
+    assert host.step(x, STEP_LABEL, STEP_RATE).status == 0
+    status, params = step_on_qemu(folder, [x])
+    assert status == 0 and params == host.save()[44:-4] != before[44:-4]
 
 
 @needs_m7

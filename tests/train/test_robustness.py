@@ -14,6 +14,7 @@ from tests.train.test_backends_agree import EVERYWHERE, state, trainers
 from tests.train.test_int8_training import layer
 from tests.train.test_optimizers import OPTIMIZERS
 from tinyir.checkpoint import CheckpointError
+from tinyir.diagnostics import UsageError
 from tinyir.ir.ops.nn_activation import Relu
 from tinyir.pipeline import Training
 from tinyir.runtime.train_program import Trainer
@@ -114,11 +115,27 @@ def convolutional() -> dict[str, Trainer]:
     return trainers(digits_network((4, 6, 8)), Training())
 
 
-@pytest.mark.parametrize("label", [-1, 3, 2**31 - 1, INT32_MIN])
+@pytest.mark.parametrize("label", [-1, 3, 2**31 - 1, INT32_MIN, 2**32, -(2**40)])
 def test_labels_out_of_range(small: dict[str, Trainer], label: int) -> None:
     before = state(small["numpy"])
     assert step(small, np.ones((1, 6), np.float32), label, 0.1) == 3
     assert all(state(trainer) == before for trainer in small.values())
+
+
+@pytest.mark.parametrize("bad", [np.ones((1, 5), np.float32), np.ones((1, 6)), np.ones(6, np.float32), np.float32(1)])
+def test_inputs_of_another_shape_or_type(small: dict[str, Trainer], bad: Any) -> None:
+    for trainer in small.values():
+        with pytest.raises(UsageError, match=r"`x` is float32\[1, 6\], not float"):
+            trainer.step(bad, 0, 0.1)
+        with pytest.raises(UsageError, match=r"`x` is float32\[1, 6\], not float"):
+            trainer.run(bad)
+
+
+@pytest.mark.parametrize("bad", [1.0, "1", [0, 1], np.nan])
+def test_labels_that_are_no_whole_numbers(small: dict[str, Trainer], bad: Any) -> None:
+    for trainer in small.values():
+        with pytest.raises(UsageError, match="a label is one whole number, not"):
+            trainer.step(np.ones((1, 6), np.float32), bad, 0.1)
 
 
 @pytest.mark.parametrize("rate", [np.nan, np.inf, -np.inf, 1e39])
