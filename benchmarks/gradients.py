@@ -1,6 +1,6 @@
 """What gradients of int8 layers cost and gain as f32, int16 and int8, on the transfer task of `examples/finetune`.
 
-    python benchmarks/gradients.py [--plans all,biases] [--grads f32,i16,i8] [--steps 200] [--seeds 5]
+    python benchmarks/gradients.py [--plans all,biases] [--grads f32,i16,i8] [--steps 200,800] [--seeds 5]
 
 Accuracy is that of the C on this machine on the held-out images, which the Cortex-M7 repeats bit for bit; mean and
 deviation over the seeds of the order of images, the new classifier and the rounding. Bytes and cycles (m7prof, see
@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -23,8 +24,11 @@ import tinyir
 from tinyir.fit import Plan, fit
 from tinyir.passes.step_options import GradName
 from tinyir.pipeline import Training
+from tinyir.runtime.program import TensorInfo
 from tinyir.runtime.qemu import build_referee_elf
 from tinyir.runtime.toolchain import CrossCompiler
+from tinyir.runtime.train_program import Trainer
+from tinyir.training_data import Data
 
 FINETUNE = Path(__file__).parents[1] / "examples" / "finetune"
 RATE = 0.05
@@ -35,19 +39,23 @@ def training(plan: str, grad: GradName, seed: int) -> Training:
     return Training(plan=FINETUNE / f"{plan}.toml", classes=5, classifier_seed=seed, grad=grad)
 
 
-def accuracies(plan: str, grad: GradName, steps: int, seeds: int) -> list[float]:
-    """The share of held-out images that are right after so many steps, for each seed."""
+def accuracies(plan: str, grad: GradName, steps: list[int], seeds: int) -> list[list[float]]:
+    """The share of held-out images that are right after training of so many steps: a list for each seed."""
     sys.path.insert(0, str(FINETUNE))
     from finetune import BACKBONE, load_data
 
     found = []
     for seed in range(seeds):
-        trainer = tinyir.compile(BACKBONE, train=training(plan, grad, seed), measure=False).trainer("host")
-        trainer.seed(seed)
-        data = load_data(trainer.info.inputs[0])
-        history = fit(trainer, data, Plan(steps, RATE, "cosine", seed, eval_every=steps))
-        found.append(history.measurements[-1].scores.accuracy)
+        program = tinyir.compile(BACKBONE, train=training(plan, grad, seed), measure=False)
+        found.append([accuracy(program.trainer("host"), count, seed, load_data) for count in steps])
     return found
+
+
+def accuracy(trainer: Trainer, steps: int, seed: int, load_data: Callable[[TensorInfo], Data]) -> float:
+    """The share that is right after one training."""
+    trainer.seed(seed)
+    history = fit(trainer, load_data(trainer.info.inputs[0]), Plan(steps, RATE, "cosine", seed, eval_every=steps))
+    return history.measurements[-1].scores.accuracy
 
 
 def cost(plan: str, grad: GradName) -> list[str]:
@@ -73,16 +81,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--plans", default="all,biases")
     parser.add_argument("--grads", default=",".join(get_args(GradName)))
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", default="200,800")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
-    print("| trained | gradients | accuracy % | M cycles | RAM | arena | parameters | stack | flash |")
-    print("| --- | --- | --: | --: | --: | --: | --: | --: | --: |")
+    steps = [int(count) for count in args.steps.split(",")]
+    names = [*(f"% after {count}" for count in steps), "M cycles", "RAM", "arena", "parameters", "stack", "flash"]
+    print(f"| trained | gradients | {' | '.join(names)} |")
+    print(f"| --- | --- |{' --: |' * len(names)}")
     for plan in args.plans.split(","):
         for grad in args.grads.split(","):
-            shares = 100 * np.array(accuracies(plan, grad, args.steps, args.seeds))
-            scores = f"{shares.mean():.1f} ± {shares.std(ddof=1) if len(shares) > 1 else 0:.1f}"
-            print(f"| {plan} | {grad} | {scores} | {' | '.join(cost(plan, grad))} |", flush=True)
+            shares = 100 * np.array(accuracies(plan, grad, steps, args.seeds))
+            scores = [f"{mean:.1f} ± {off:.1f}" for mean, off in zip(shares.mean(0), shares.std(0), strict=True)]
+            print(f"| {plan} | {grad} | {' | '.join([*scores, *cost(plan, grad)])} |", flush=True)
 
 
 if __name__ == "__main__":

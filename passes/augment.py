@@ -9,13 +9,12 @@ from tinyir.diagnostics import IRError
 from tinyir.ir.builder import Builder
 from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.ops.expand import storage, typed
-from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.image import Affine, AffineMatrix, ResizeBilinear, Rgb565
-from tinyir.ir.ops.random import NextStep, Random
+from tinyir.ir.ops.random import Random
 from tinyir.ir.ops.tensor import ResizeNearest, Slice
-from tinyir.ir.training import STEP, rng_index, state_args
-from tinyir.passes.build_backward import add_rng
+from tinyir.ir.training import STEP
 from tinyir.passes.registry import Pass
+from tinyir.passes.step_state import next_salt, random_state
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,10 @@ class Augment(Pass):
         type = image.type
         if sorted(type.layout) != sorted("NHWC"):
             raise IRError(f"`{image.name}` is {type}, not an image with the axes N, H, W, C that could be augmented")
-        rng = _rng(module, step)
+        rng = random_state(module, step)
         uses = list(image.uses)
         b = Builder(step.block, before=_first_behind(step, image))
-        draws = [op.salt for op in step.ops if isinstance(op, Random)]
-        words = b.add(Random(rng, salt=max(draws, default=-1) + 1, shape=(6,)))
+        words = b.add(Random(rng, salt=next_salt(step), shape=(6,)))
         size = (type.size("H"), type.size("W"))
         m = b.add(AffineMatrix(words, size=size, **limits))
         changed = b.add(Affine(image if type.quant is None else storage(b, image), m))
@@ -82,21 +80,3 @@ def _last_image(value: Value) -> Value:
 def _first_behind(step: Func, image: Value) -> Op:
     """The op before which `image` is there."""
     return step.ops[step.ops.index(image.owner) + 1] if isinstance(image.owner, Op) else step.ops[0]
-
-
-def _rng(module: Module, step: Func) -> Value:
-    """The state of random words; made, with its update, where the step draws none yet."""
-    index = rng_index(step)
-    if index is not None:
-        return state_args(step)[index]
-    rng = add_rng(module, step)
-    _add_update(step, Builder(step.block, before=step.block.terminator).add(NextStep(rng, name=f"{rng.name}.new")))
-    return rng
-
-
-def _add_update(func: Func, value: Value) -> None:
-    """Let `func` give `value` as the new value of its last parameter."""
-    ret = func.block.terminator
-    func.attrs["updates"] = (*func.attrs["updates"], len(ret.operands))
-    Builder(func.block, before=ret).insert(Return(*ret.operands, value))
-    ret.erase()

@@ -15,14 +15,13 @@ from tinyir.ir.core import Func, Module, Op, Value
 from tinyir.ir.interp import evaluate
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.expand import constant_of
-from tinyir.ir.ops.func import Return
 from tinyir.ir.ops.grad import DenseInput, DenseWeight
 from tinyir.ir.ops.grad_conv import Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight
 from tinyir.ir.ops.grad_narrow import EXPONENT, Exponent, Narrow, NextExponent, Peak, WidenGradient
 from tinyir.ir.ops.int_window import IntSum
 from tinyir.ir.ops.nn_elementwise import Add, Mul, Sub
 from tinyir.ir.ops.nn_window import Sum
-from tinyir.ir.ops.random import RNG_TYPE, NextStep, Random
+from tinyir.ir.ops.random import Random
 from tinyir.ir.ops.tensor import Pad, Reshape, Slice, Transpose
 from tinyir.ir.rewrite import drop_dead_ops
 from tinyir.ir.semantics import exponent
@@ -31,6 +30,7 @@ from tinyir.ir.types import DType, TensorType
 from tinyir.passes.build_backward import add_state
 from tinyir.passes.optimizers import Slot
 from tinyir.passes.registry import Pass
+from tinyir.passes.step_state import add_update, next_salt, random_state
 
 CONTRACTIONS = (DenseInput, DenseWeight, Conv2DInput, Conv2DWeight, DepthwiseInput, DepthwiseWeight)
 MOVEMENTS = (Pad, Slice, Transpose, Reshape)
@@ -207,35 +207,22 @@ class _Narrowing:
     first: dict[Value, int]
     head: Value
     _stored: dict[Value, _Stored] = field(default_factory=dict)
-    _new_states: list[Value] = field(default_factory=list)
 
     def run(self) -> None:
         block, late = self.func.block, _late_ops(self.func)
         assert self.head.defining_op is not None
         behind = self.func.ops[1 + self.func.ops.index(self.head.defining_op)]
         self.base = Builder(block, before=behind).add(Exponent(self.head, name="gradient_base"))
-        rng = self._rng() if self.storage.stochastic else None
-        salt = 1 + max((op.salt for op in self.func.ops if isinstance(op, Random)), default=-1)
+        rng = random_state(self.module, self.func) if self.storage.stochastic else None
         for op in late:
             values = list(op.results)
             if any(v in self._stored for v in op.operands):
                 values = self._read_integers(op)
             for old, value in zip(op.results, values, strict=True):
                 if old in self.bits:
-                    self._narrow(old, value, rng, salt + len(self._stored))
-        self._end()
+                    self._narrow(old, value, rng)
 
-    def _rng(self) -> Value:
-        """The state of the random words."""
-        step = next((op for op in self.func.ops if isinstance(op, NextStep)), None)
-        if step is not None:
-            return step.state
-        rng = add_state(self.module, self.func, Slot("rng", RNG_TYPE))
-        b = Builder(self.func.block, before=self.func.block.terminator)
-        self._new_states.append(b.add(NextStep(rng, name="rng.new")))
-        return rng
-
-    def _narrow(self, old: Value, value: Value, rng: Value | None, salt: int) -> None:
+    def _narrow(self, old: Value, value: Value, rng: Value | None) -> None:
         """Store `value`, which has taken the place of `old`, as integers."""
         b = self._behind(self.base if value is self.head else value)
         name = f"gradient{list(self.bits).index(old)}"
@@ -243,14 +230,13 @@ class _Narrowing:
         operands = [value, exponent, self.base]
         if rng is not None:
             words = value.type.with_elem(DType.I32)
-            operands.append(b.add(Random(rng, salt=salt, shape=words.shape, types=words)))
+            operands.append(b.add(Random(rng, salt=next_salt(self.func), shape=words.shape, types=words)))
         bits = self.bits[old]
         q = b.add(Narrow(*operands, bits=bits, types=value.type.with_elem(self.storage.elem), name=name))
         peak = b.add(Peak(q))
         limit = (1 << (bits - 1)) - 1
-        new = NextExponent(exponent, peak, self.base, limit=limit, low=limit >> self.storage.room)
-        self._new_states.append(b.add(new))
-        new.result.name = f"{name}_exponent.new"
+        reach: dict[str, Any] = {"limit": limit, "low": limit >> self.storage.room}
+        add_update(self.func, b.add(NextExponent(exponent, peak, self.base, **reach, name=f"{exponent.name}.new")))
         self._stored[old] = self._stored[value] = _Stored(q, exponent)
 
     def _read_integers(self, op: Op) -> list[Value]:
@@ -283,14 +269,6 @@ class _Narrowing:
         op = value.defining_op
         assert op is not None
         return Builder(self.func.block, before=self.func.ops[1 + self.func.ops.index(op)], loc=op.loc)
-
-    def _end(self) -> None:
-        """Return the new values of the state that was added, in its order."""
-        ret = self.func.block.terminator
-        outputs = [*ret.operands, *self._new_states]
-        ret.erase()
-        self.func.block.append(Return(*outputs))
-        self.func.attrs["updates"] = tuple(range(1, len(outputs)))
 
 
 # -- first exponents --------------------------------------------------------------------------------------------------
