@@ -145,7 +145,7 @@ static inline float tinyir_insidef(float g, float y, float lo, float hi)
 /* g where a bit of the word is 1, else 0; the bits are counted from the lowest, modulo 32. */
 static inline float tinyir_maskedf(float g, int32_t word, int32_t bit)
 {
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+#if defined(TINYIR_FPV5) && !defined(TINYIR_NO_ASM)
     float masked; /* by VSEL: a branch on random bits is foreseen half of the time */
     __asm__("tst %1, %2\n\tvseleq.f32 %0, %4, %3"
             : "=t"(masked)
@@ -205,7 +205,7 @@ static inline int32_t tinyir_trunci(float x)
 /* The largest integer not above x, saturated; 0 for NaN. */
 static inline int32_t tinyir_floori(float x)
 {
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+#if defined(TINYIR_FPV5) && !defined(TINYIR_NO_ASM)
     __asm__("vcvtm.s32.f32 %0, %0" : "+t"(x));
     return (int32_t)tinyir_float_bits(x);
 #else

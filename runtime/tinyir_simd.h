@@ -295,7 +295,7 @@ static inline int32_t tinyir_softmax_shift(int32_t total)
 /* The nearest integer, ties away from zero; saturates; 0 for NaN. */
 static inline int32_t tinyir_round_away(float x)
 {
-#if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP) && !defined(TINYIR_NO_ASM)
+#if defined(TINYIR_FPV5) && !defined(TINYIR_NO_ASM)
     float nearest;
     int32_t word;
     __asm__("vcvta.s32.f32 %0, %1" : "=t"(nearest) : "t"(x)); /* an instruction of FPv5, as those beside it */

@@ -17,10 +17,11 @@ CompilerKind = Literal["gcc", "zig"]
 KIB = 1024
 MIB = 1024 * KIB
 
-_M7_GCC = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
+# TINYIR_FPV5: compilers do not tell sources which of two single-precision FPUs they compile for.
+_M7_GCC = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard", "-DTINYIR_FPV5")
 # Without `+fp_armv8d16sp` clang assumes no FPU; `+fp_armv8d16` would emit double-precision instructions, which the
 # single-precision FPUs of most parts do not have.
-_M7_ZIG = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16sp")
+_M7_ZIG = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16sp", "-DTINYIR_FPV5")
 
 
 @dataclass(frozen=True)

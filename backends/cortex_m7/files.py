@@ -188,8 +188,9 @@ int infer(void)
 ```
 
 Build `{name}.c` and `{name}_weights.c` with any C11 compiler for the target; with CMake, `add_subdirectory` this
-folder. Floating point models need `-ffp-contract=off` for results that are equal on every machine. `report.json` lists
-each op with its multiply-accumulates and the arena bytes alive while it runs.
+folder. Floating point models need `-ffp-contract=off` for results that are equal on every machine. Where the FPU is
+FPv5, as that of a Cortex-M7, define `TINYIR_FPV5`: a rounding becomes one instruction. `report.json` lists each op with
+its multiply-accumulates and the arena bytes alive while it runs.
 """
 
 

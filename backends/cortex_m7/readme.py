@@ -38,7 +38,8 @@ Functions return 0, or why they have changed nothing:
 
 A learning rate of 0 changes no weight. The host's `tinyir train` makes the same steps, bit for bit, and takes the same
 checkpoints. Build `{name}.c` and `{name}_weights.c` with any C11 compiler for the target; with CMake,
-`add_subdirectory` this folder. Equal bits on every machine need `-ffp-contract=off`. `report.json` lists each op.
+`add_subdirectory` this folder. Equal bits on every machine need `-ffp-contract=off`. Where the FPU is FPv5, as that of
+a Cortex-M7, define `TINYIR_FPV5`: a rounding becomes one instruction. `report.json` lists each op.
 """
 
 
