@@ -206,14 +206,20 @@ static inline int32_t tinyir_trunci(float x)
 static inline int32_t tinyir_floori(float x)
 {
 #if defined(TINYIR_FPV5) && !defined(TINYIR_NO_ASM)
-    __asm__("vcvtm.s32.f32 %0, %0" : "+t"(x));
-    return (int32_t)tinyir_float_bits(x);
+    float floor;
+    int32_t word;
+    __asm__("vcvtm.s32.f32 %0, %1" : "=t"(floor) : "t"(x));
+    __builtin_memcpy(&word, &floor, sizeof word);
+    return word;
 #else
-    if (tinyir_absf(x) < 2147483648.0f) {
-        const int32_t whole = (int32_t)x;
-        return whole - (x < (float)whole);
+    if (!(x > -2147483648.0f)) {
+        return x != x ? 0 : INT32_MIN;
     }
-    return x != x ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
+    if (x >= 2147483648.0f) {
+        return INT32_MAX;
+    }
+    const int32_t whole = (int32_t)x;
+    return whole - (x < (float)whole);
 #endif
 }
 
