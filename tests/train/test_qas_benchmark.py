@@ -59,7 +59,7 @@ def test_the_float_twin_limits_what_int8_would(transfer: Any, backbone: Module) 
     for image in images(4, 8, 3):
         (stored,) = evaluate(backbone.main, [image])
         for errors, model in ((near, twin), (far, free)):
-            errors.append(np.abs(evaluate(model.main, [image / np.float32(127.5)])[0] - stored).max())
+            errors.append(float(np.abs(evaluate(model.main, [image / np.float32(127.5)])[0] - stored).max()))
     assert max(near) < 0.06 and max(far) > 5 * max(near)
 
 
