@@ -193,13 +193,13 @@ static inline float tinyir_equalf(int32_t a, int32_t b)
     return a == b ? 1.0f : 0.0f;
 }
 
-/* x without its fraction, saturated; 0 for what is not finite. */
+/* x without its fraction, saturated; 0 for NaN. */
 static inline int32_t tinyir_trunci(float x)
 {
-    if (tinyir_absf(x) < 2147483648.0f) {
-        return (int32_t)x;
+    if (!(x > -2147483648.0f)) {
+        return x != x ? 0 : INT32_MIN;
     }
-    return x - x != 0.0f ? 0 : x < 0.0f ? INT32_MIN : INT32_MAX;
+    return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
 }
 
 /* The largest integer not above x, saturated; 0 for NaN. */
@@ -223,10 +223,10 @@ static inline int32_t tinyir_floori(float x)
 #endif
 }
 
-/* The float a + x without its fraction; a where x is not finite. */
+/* The float a + x without its fraction; a where x is NaN. */
 static inline int32_t tinyir_truncated_sum(int32_t a, float x)
 {
-    return x - x != 0.0f ? a : tinyir_trunci((float)a + x);
+    return x != x ? a : tinyir_trunci((float)a + x);
 }
 
 /* a + b, limited to lo..hi. */

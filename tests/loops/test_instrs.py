@@ -55,9 +55,11 @@ def round_away(x: Any) -> int:
 
 
 def limited(x: Any, whole: Callable[[Any], int]) -> int:
-    """`whole` of a float, within int32; 0 for what is not finite."""
-    if math.isnan(x) or math.isinf(x):
+    """`whole` of a float, within int32; 0 for NaN."""
+    if math.isnan(x):
         return 0
+    if math.isinf(x):
+        return INT32_MAX if x > 0 else INT32_MIN
     return min(max(whole(Fraction(float(x))), INT32_MIN), INT32_MAX)
 
 
@@ -120,7 +122,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
     "floori": lambda x: limited(min(max(x, np.float32(-(2.0**40))), np.float32(2.0**40)), math.floor),
     "trunci": lambda x: limited(x, math.trunc),
-    "truncated_sum": lambda a, x: a if math.isnan(x - x) else limited(np.float32(a) + x, math.trunc),
+    "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
     "sqrtf": lambda x: np.float32(math.sqrt(x)) if x >= 0 else np.float32(math.nan),
     "next_turn": lambda turn, count: 0 if turn + 1 >= count else turn + 1,

@@ -98,8 +98,8 @@ def _toward_minus_infinity(x: Any) -> int:
 
 
 def _toward_zero(x: Any) -> int:
-    """x without its fraction, saturated to int32; 0 for what is not finite."""
-    return 0 if not np.isfinite(x) else int(min(max(float(x), -(2.0**31)), 2.0**31 - 1))
+    """x without its fraction, saturated to int32; 0 for NaN."""
+    return 0 if np.isnan(x) else int(min(max(float(x), -(2.0**31)), 2.0**31 - 1))
 
 
 def _unit(word: int) -> Any:
@@ -112,7 +112,7 @@ def _saturated_sum(a: int, b: int, lo: int, hi: int) -> int:
 
 
 def _truncated_sum(a: int, x: Any) -> int:
-    return a if not np.isfinite(x) else _toward_zero(np.float32(a) + x)
+    return a if np.isnan(x) else _toward_zero(np.float32(a) + x)
 
 
 def _exponent(x: Any) -> int:

@@ -15,15 +15,15 @@ from tinyir.loops.lower.elementwise import element
 def _(op: SgdInt, low: Lowering, point: Point) -> Expr:
     param = widened(low.operand(op.param, point), I32)
     step = Bin("-", Const(0.0, F32), Bin("*", low.operand(op.lr, point), low.operand(op.grad, point)))
+    finite = FINITEF(step)
     total, change = param, Const(0)  # type: tuple[Expr, Expr]
     if op.words is not None:
-        moved = FLOORI(Bin("+", UNITF(low.operand(op.words, point)), step))
-        change = CHOOSE(FINITEF(step), moved, Const(0))
+        change = CHOOSE(finite, FLOORI(Bin("+", UNITF(low.operand(op.words, point)), step)), change)
     elif op.rounding == "nearest":
-        change = CHOOSE(FINITEF(step), ROUND_AWAY(step), Const(0))
+        change = CHOOSE(finite, ROUND_AWAY(step), change)
     elif op.param.type.elem is DType.I8:
-        total = TRUNCATED_SUM(param, step)
+        total = CHOOSE(finite, TRUNCATED_SUM(param, step), param)
     else:
-        change = TRUNCI(step)
+        change = CHOOSE(finite, TRUNCI(step), change)
     new = SATURATED_SUM(total, change, Const(op.lo), Const(op.hi))
     return widened(new, Ty(op.type.storage)) if op.type.storage is DType.I32 else Cast(new, Ty(op.type.storage))
