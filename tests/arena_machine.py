@@ -16,9 +16,9 @@ from tinyir.ir.core import Module, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.expand import constant_of
 from tinyir.ir.ops.func import Const, LoopCall
+from tinyir.ir.views import view_root
 from tinyir.loops.interp import Buffer, execute, run_kernel
 from tinyir.loops.ir import Kernel, Param
-from tinyir.passes.lower_to_loops import view_root
 from tinyir.passes.plan_memory import kernel_of
 
 Array = npt.NDArray[Any]

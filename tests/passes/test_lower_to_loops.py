@@ -15,7 +15,7 @@ from tinyir.ir.interp import evaluate
 from tinyir.ir.opdef import Trait
 from tinyir.ir.ops.func import Const, LoopCall
 from tinyir.ir.printer import print_module
-from tinyir.passes.lower_to_loops import view_root
+from tinyir.ir.views import view_root
 from tinyir.passes.manager import PassManager, parse_pipeline
 
 TO_LOOPS = "canonicalize,fold-pad,legalize-quant,canonicalize,fuse-ops,lower-to-loops"
