@@ -196,6 +196,12 @@ static inline float tinyir_equalf(int32_t a, int32_t b)
 /* x without its fraction, saturated; 0 for NaN. */
 static inline int32_t tinyir_trunci(float x)
 {
+#if defined(__ARM_FP) && !defined(__aarch64__) && defined(__GNUC__) && !defined(__clang__)
+    int32_t whole;
+    __asm__("vcvt.s32.f32 %0, %0" : "+t"(x));
+    __builtin_memcpy(&whole, &x, sizeof whole);
+    return whole;
+#else
     if (!(x > -2147483648.0f)) {
         return x != x ? 0 : INT32_MIN;
     }

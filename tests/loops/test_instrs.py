@@ -120,7 +120,7 @@ DEFINITIONS: dict[str, Callable[..., Any]] = {
     "equalf": lambda a, b: float(a - b == 0),
     "random": random_word,
     "unitf": lambda word: (word % 2**32 // 512 + 0.5) / 2**23,
-    "floori": lambda x: limited(min(max(x, np.float32(-(2.0**40))), np.float32(2.0**40)), math.floor),
+    "floori": lambda x: limited(x, math.floor),
     "trunci": lambda x: limited(x, math.trunc),
     "truncated_sum": lambda a, x: a if math.isnan(x) else limited(np.float32(a) + x, math.trunc),
     "saturated_sum": lambda a, b, lo, hi: lo if a + b < lo else hi if a + b > hi else a + b,
