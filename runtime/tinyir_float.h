@@ -206,6 +206,7 @@ static inline int32_t tinyir_trunci(float x)
         return x != x ? 0 : INT32_MIN;
     }
     return x >= 2147483648.0f ? INT32_MAX : (int32_t)x;
+#endif
 }
 
 /* The largest integer not above x, saturated; 0 for NaN. */
