@@ -370,9 +370,11 @@ def test_bands_of_rows() -> None:
 
 
 def test_depthwise_weights_stay_int8_but_for_speed() -> None:
-    kernel = depthwise((9, 11), 4, (5, 5), pad=((2, 2), (2, 2))).kernel
+    kernel = depthwise((9, 11), 4, (3, 3), pad=((1, 1), (1, 1))).kernel
     sizes = {level: schedule(kernel, level).param("weights").bytes for level in LEVELS}
-    assert sizes == {"size": 160, "balanced": 160, "speed": 320}
+    assert sizes["size"] == sizes["balanced"] == sizes["speed"] // 2
+    large = depthwise((9, 11), 4, (5, 5), pad=((2, 2), (2, 2))).kernel  # two loads for a word do not cost what it saves
+    assert {schedule(large, level).param("weights").bytes for level in LEVELS} == {160}
 
 
 def test_levels_differ_in_scratch() -> None:
