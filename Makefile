@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= auto
-# PyTorch for the CPU alone, where the index of Python packages has the one for CUDA.
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# PyTorch for the CPU alone; the index of Python packages may have it with gigabytes of CUDA.
+TORCH := --retries 0 --extra-index-url https://download.pytorch.org/whl/cpu torch==2.13.0
 
 .PHONY: demo test lint docs golden bench clean
 
@@ -33,11 +33,13 @@ $(VENV)/demo.done: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/test.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) --editable '.[test]'
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(VENV)/demo.done
 
 $(VENV)/lint.done: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/test.done $(VENV)/demo.done
 
 $(BIN)/python:
