@@ -17,7 +17,7 @@ test: $(VENV)/test.done  ## every test
 lint: $(VENV)/lint.done  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tinyir tests examples
+	$(BIN)/mypy tinyir tests examples benchmarks
 
 docs: $(VENV)/demo.done  ## write the reference pages anew
 	$(BIN)/python -m tinyir.docs

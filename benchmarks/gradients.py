@@ -27,7 +27,7 @@ from tinyir.pipeline import Training
 from tinyir.runtime.program import TensorInfo
 from tinyir.runtime.qemu import build_referee_elf
 from tinyir.runtime.toolchain import CrossCompiler
-from tinyir.runtime.train_program import Trainer
+from tinyir.runtime.train_program import HostTrainer
 from tinyir.training_data import Data
 
 FINETUNE = Path(__file__).parents[1] / "examples" / "finetune"
@@ -46,12 +46,18 @@ def accuracies(plan: str, grad: GradName, steps: list[int], seeds: int) -> list[
 
     found = []
     for seed in range(seeds):
-        program = tinyir.compile(BACKBONE, train=training(plan, grad, seed), measure=False)
-        found.append([accuracy(program.trainer("host"), count, seed, load_data) for count in steps])
+        scores: list[float] = []
+        trainer = tinyir.compile(BACKBONE, train=training(plan, grad, seed), measure=False).trainer("host")
+        assert isinstance(trainer, HostTrainer)
+        start = trainer.params
+        for count in steps:
+            trainer.set_params(start)
+            scores.append(accuracy(trainer, count, seed, load_data))
+        found.append(scores)
     return found
 
 
-def accuracy(trainer: Trainer, steps: int, seed: int, load_data: Callable[[TensorInfo], Data]) -> float:
+def accuracy(trainer: HostTrainer, steps: int, seed: int, load_data: Callable[[TensorInfo], Data]) -> float:
     """The share that is right after one training."""
     trainer.seed(seed)
     history = fit(trainer, load_data(trainer.info.inputs[0]), Plan(steps, RATE, "cosine", seed, eval_every=steps))

@@ -54,7 +54,7 @@ from tinyir.ir.core import Module
 from tinyir.passes.manager import PassManager
 from tinyir.passes.replace_classifier import ReplaceClassifier
 from tinyir.pipeline import Training
-from tinyir.runtime.train_program import RNG, Trainer, seeded
+from tinyir.runtime.train_program import Trainer
 from tinyir.tables import print_table
 from tinyir.train_plan import TrainPlan, choose, layers
 
@@ -87,7 +87,7 @@ def digits() -> Module:
 
 
 TASKS = {
-    "mcunet": Task(mcunet, list(range(10)), SCHEMES["49"], 128),
+    "mcunet": Task(mcunet, list(range(10)), SCHEMES["mcunet-5fps"]["49"], 128),
     "digits": Task(digits, [5, 6, 7, 8, 9], TrainPlan.read(ROOT / "examples" / "finetune" / "all.toml"), 8),
 }
 
@@ -177,7 +177,8 @@ class Lab:
         """One image a step, the rate falling to 0 along half a cosine; `seed` orders the images and rounds. Ends early
         where the loss is no number."""
         trainer, start = self.program(way, rate)
-        trainer.set_params({name: seeded(seed) if name == RNG else value for name, value in start.items()})
+        trainer.set_params(start)
+        trainer.seed(seed)
         images, labels = self.data.train
         rng = np.random.default_rng(seed)
         order = np.concatenate([rng.permutation(len(labels)) for _ in range(self.epochs)])

@@ -14,12 +14,20 @@ from tests.models import FOLDER, needs_models
 from tests.runtime.samples import needs_m7, needs_m7prof, needs_qemu
 
 MODEL = "hello_world_int8"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 @pytest.fixture
 def inference(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module("inference")
+
+
+@pytest.mark.parametrize("script", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_each_can_be_imported(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they use of tinyir is there; most of them run for minutes."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert importlib.import_module(script).__doc__
 
 
 def row(inference: Any, level: str, compiler: str, cycles: int) -> Any:
