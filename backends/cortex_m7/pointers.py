@@ -13,7 +13,8 @@ from tinyir.backends.cortex_m7.cnames import affine, element_type, identifier
 from tinyir.backends.cortex_m7.cwriter import CWriter
 from tinyir.backends.cortex_m7.slots import Slots
 from tinyir.loops.affine import Affine, flatten
-from tinyir.loops.ir import Body, Cond, For, Index, Let, Load, Param, Set, exprs_of, subexprs
+from tinyir.loops.ir import Body, Cond, For, Index, Let, Load, Param, Set
+from tinyir.loops.walk import exprs_of, subexprs
 
 REACH = 4095
 """Bytes that an LDR reaches behind its pointer."""

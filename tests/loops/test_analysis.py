@@ -24,8 +24,9 @@ from tinyir.loops.analysis import (
     why_not_parallel,
     why_not_permutable,
 )
-from tinyir.loops.ir import Body, Cond, For, Gather, If, Kernel, all_exprs, loops_of, walk
+from tinyir.loops.ir import Body, Cond, For, Gather, If, Kernel
 from tinyir.loops.recipes import schedule
+from tinyir.loops.walk import all_exprs, loops_of, walk
 
 # -- parallel loops ---------------------------------------------------------------------------------------------------
 

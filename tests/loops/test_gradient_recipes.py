@@ -20,9 +20,10 @@ from tinyir.ir.ops.train import Accept, Sgd
 from tinyir.ir.ops.train_int import SgdInt
 from tinyir.ir.types import DType, TensorType
 from tinyir.loops.check import check_kernel
-from tinyir.loops.ir import Call, all_exprs
+from tinyir.loops.ir import Call
 from tinyir.loops.recipes import LEVELS, schedule
 from tinyir.loops.schedule import apply
+from tinyir.loops.walk import all_exprs
 
 Pair = tuple[int, int]
 

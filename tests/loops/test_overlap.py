@@ -14,9 +14,10 @@ from tests.loops.traces import trace
 from tests.memory import buffer_in
 from tinyir.loops import overlap
 from tinyir.loops.interp import Buffer, compiled, run_kernel
-from tinyir.loops.ir import Cond, If, Kernel, all_exprs, walk
+from tinyir.loops.ir import Cond, If, Kernel
 from tinyir.loops.overlap import Clearance, clearance
 from tinyir.loops.recipes import schedule
+from tinyir.loops.walk import all_exprs, walk
 from tinyir.passes.schedule_loops import without_packings
 
 MARGIN = 3

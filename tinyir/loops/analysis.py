@@ -6,25 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyir.loops.affine import Affine, flatten
-from tinyir.loops.ir import (
-    Body,
-    Expr,
-    For,
-    Gather,
-    If,
-    Kernel,
-    Let,
-    Load,
-    Local,
-    Set,
-    Stmt,
-    Store,
-    Var,
-    exprs_of,
-    loops_of,
-    subexprs,
-    walk,
-)
+from tinyir.loops.ir import Body, Expr, For, Gather, If, Kernel, Let, Load, Local, Set, Stmt, Store, Var
+from tinyir.loops.walk import exprs_of, loops_of, subexprs, walk
 
 
 def extents_of(kernel_or_body: Kernel | Body) -> dict[str, int]:

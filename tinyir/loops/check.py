@@ -6,25 +6,8 @@ from __future__ import annotations
 from typing import Literal
 
 from tinyir.loops.affine import Affine
-from tinyir.loops.ir import (
-    Body,
-    Cond,
-    Expr,
-    For,
-    Gather,
-    If,
-    Index,
-    Kernel,
-    Let,
-    Load,
-    Local,
-    Set,
-    Store,
-    Ty,
-    Var,
-    children,
-    exprs_of,
-)
+from tinyir.loops.ir import Body, Cond, Expr, For, Gather, If, Index, Kernel, Let, Load, Local, Set, Store, Ty, Var
+from tinyir.loops.walk import children, exprs_of
 
 
 def check_kernel(kernel: Kernel) -> str:

@@ -7,8 +7,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from tinyir.loops.ir import For, Kernel, Load, all_exprs, loops_of
+from tinyir.loops.ir import For, Kernel, Load
 from tinyir.loops.schedule import PRIMITIVES
+from tinyir.loops.walk import all_exprs, loops_of
 
 NAMES = ("q", "q_0", "q_1", "r", "u", "v", "i_0", "k_0", "acc_0")
 T = TypeVar("T")

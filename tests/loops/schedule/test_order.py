@@ -9,11 +9,12 @@ import pytest
 
 from tests.loops.kernels import becomes, data_for, kernel, refuses, same_results, text
 from tinyir.loops.affine import flatten
-from tinyir.loops.ir import Body, Call, Kernel, Let, Load, Local, Set, loops_of
+from tinyir.loops.ir import Body, Call, Kernel, Let, Load, Local, Set
 from tinyir.loops.schedule import apply
 from tinyir.loops.schedule.core import replace_loop
 from tinyir.loops.schedule.list_scheduler import schedule
 from tinyir.loops.schedule.order import MOST_ALIVE, MOST_ALIVE_BRIEFLY, REGISTERS
+from tinyir.loops.walk import loops_of
 from tinyir.machine import MachineInstr, cost, make
 
 DOT = """

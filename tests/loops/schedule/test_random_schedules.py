@@ -15,9 +15,10 @@ from tests.loops.cases import case
 from tests.loops.kernels import Arrays, data_for, same_results
 from tests.loops.random_kernels import random_kernel
 from tests.loops.schedule.random_steps import Steps
-from tinyir.loops.ir import Kernel, walk
+from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes import schedule
 from tinyir.loops.schedule import ScheduleError, apply
+from tinyir.loops.walk import walk
 
 SEEDS = int(os.environ.get("TINYIR_EXAMPLES", "300"))
 BATCH = 25

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tinyir.ir.core import Op, Value
 from tinyir.ir.opdef import Trait
 from tinyir.ir.types import TensorType
-from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt, exprs_of, subexprs
+from tinyir.loops.ir import Body, Expr, Kernel, Let, Local, Stmt
 from tinyir.loops.lower import floats as _floats  # noqa: F401  # registers the float ops
 from tinyir.loops.lower import random as _random  # noqa: F401  # and the random ones
 from tinyir.loops.lower import train_int as _train_int  # noqa: F401
@@ -48,6 +48,7 @@ from tinyir.loops.lower.window import (
     lower_softmax_float,
     lower_sum,
 )
+from tinyir.loops.walk import exprs_of, subexprs
 
 ANCHORS: dict[str, Callable[[Lowering, Op, Finish], Body]] = {
     "int.conv2d": lower_conv,

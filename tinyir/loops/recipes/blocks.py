@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinyir.loops.ir import Cond, For, Kernel, all_exprs, loops_of
+from tinyir.loops.ir import Cond, For, Kernel
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.schedule import (
     ScheduleError,
@@ -27,6 +27,7 @@ from tinyir.loops.schedule import (
     unroll,
     widen,
 )
+from tinyir.loops.walk import all_exprs, loops_of
 
 
 def require(condition: bool, reason: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import For, Kernel, Load, Set, all_exprs
+from tinyir.loops.ir import For, Kernel, Load, Set
 from tinyir.loops.recipes.blocks import (
     by_fours,
     channel_blocks,
@@ -39,6 +39,7 @@ from tinyir.loops.schedule import (
     unflatten,
     unroll,
 )
+from tinyir.loops.walk import all_exprs
 
 RESIDUAL_WORDS = 4
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tinyir.loops.ir import For, Kernel, loops_of
+from tinyir.loops.ir import For, Kernel
 from tinyir.loops.recipes.blocks import loops, require
 from tinyir.loops.recipes.policy import Policy
 from tinyir.loops.recipes.staging import MAX_CHANNELS_WRITTEN_OUT, flat_tensors
 from tinyir.loops.schedule import fuse, hoist, share, simplify, unroll
+from tinyir.loops.walk import loops_of
 
 
 def flat_elementwise(kernel: Kernel, policy: Policy) -> Kernel:

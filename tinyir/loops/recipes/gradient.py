@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import prod
 
 from tinyir.ir.types import DType
-from tinyir.loops.ir import Kernel, loops_of
+from tinyir.loops.ir import Kernel
 from tinyir.loops.recipes.blocks import (
     block_size,
     by_fours,
@@ -44,6 +44,7 @@ from tinyir.loops.schedule import (
     unroll,
     widen,
 )
+from tinyir.loops.walk import loops_of
 
 SIDE = 4
 """Sums in a register block: that many pixels by that many channels, of the 32 registers of the FPU."""

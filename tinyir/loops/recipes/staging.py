@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinyir.loops.ir import Cond, Kernel, Load, all_exprs, loops_of
+from tinyir.loops.ir import Cond, Kernel, Load
 from tinyir.loops.recipes.blocks import by_fours, has_guards, loops
 from tinyir.loops.schedule import (
     ScheduleError,
@@ -19,6 +19,7 @@ from tinyir.loops.schedule import (
     unroll,
     unswitch,
 )
+from tinyir.loops.walk import all_exprs, loops_of
 
 MAX_CHANNELS_WRITTEN_OUT = 4
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Concatenate, ParamSpec, cast
 
 from tinyir.diagnostics import TinyIRError
-from tinyir.loops.ir import Body, For, If, Kernel, Param, Stmt, locals_of, loops_of
+from tinyir.loops.ir import Body, For, If, Kernel, Param, Stmt
+from tinyir.loops.walk import locals_of, loops_of
 
 
 class ScheduleError(TinyIRError):

@@ -29,12 +29,9 @@ from tinyir.loops.ir import (
     Stmt,
     Store,
     Ty,
-    all_exprs,
-    map_expr,
-    map_exprs,
-    map_stmts,
 )
 from tinyir.loops.schedule.core import find, inner_loops, param_of, primitive, refuse, replace_loop, require_new
+from tinyir.loops.walk import all_exprs, map_expr, map_exprs, map_stmts
 
 Index = tuple[Affine, ...]
 

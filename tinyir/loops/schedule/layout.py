@@ -30,12 +30,10 @@ from tinyir.loops.ir import (
     Stmt,
     Store,
     Ty,
-    all_exprs,
-    map_exprs,
-    walk,
 )
 from tinyir.loops.schedule.core import find, fresh, names_of, param_of, primitive, refuse, replace_loop, require_new
 from tinyir.loops.schedule.data import Index, is_gathered, reindexed, with_param
+from tinyir.loops.walk import all_exprs, map_exprs, walk
 
 
 @primitive

@@ -11,27 +11,10 @@ from dataclasses import replace
 
 from tinyir.loops.affine import flatten
 from tinyir.loops.analysis import assigned_locals
-from tinyir.loops.ir import (
-    Bin,
-    Body,
-    Call,
-    Cond,
-    Const,
-    Expr,
-    For,
-    Kernel,
-    Let,
-    Load,
-    Local,
-    Set,
-    Stmt,
-    exprs_of,
-    loops_of,
-    map_expr,
-    subexprs,
-)
+from tinyir.loops.ir import Bin, Body, Call, Cond, Const, Expr, For, Kernel, Let, Load, Local, Set, Stmt
 from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, replace_loop
 from tinyir.loops.schedule.list_scheduler import Node, schedule
+from tinyir.loops.walk import exprs_of, loops_of, map_expr, subexprs
 from tinyir.machine import make
 
 REGISTERS = 14

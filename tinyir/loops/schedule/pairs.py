@@ -30,15 +30,11 @@ from tinyir.loops.ir import (
     Set,
     Stmt,
     Store,
-    all_exprs,
-    map_exprs,
-    map_stmts,
-    substitute,
-    walk,
 )
 from tinyir.loops.schedule.core import param_of, primitive, refuse, require_new
 from tinyir.loops.schedule.data import is_gathered, with_param
 from tinyir.loops.schedule.tidy import lies_inside
+from tinyir.loops.walk import all_exprs, map_exprs, map_stmts, substitute, walk
 
 
 @primitive

@@ -8,27 +8,7 @@ from itertools import pairwise
 from tinyir.ir.types import DType
 from tinyir.loops.affine import Affine
 from tinyir.loops.analysis import why_not_parallel, why_not_permutable
-from tinyir.loops.ir import (
-    Bin,
-    Body,
-    Cond,
-    For,
-    If,
-    Index,
-    Kernel,
-    Load,
-    Local,
-    Set,
-    Stmt,
-    Store,
-    all_exprs,
-    locals_of,
-    loops_of,
-    rename_locals,
-    subexprs,
-    substitute,
-    walk,
-)
+from tinyir.loops.ir import Bin, Body, Cond, For, If, Index, Kernel, Load, Local, Set, Stmt, Store
 from tinyir.loops.schedule.core import (
     find,
     fresh,
@@ -39,6 +19,7 @@ from tinyir.loops.schedule.core import (
     require_new,
     shapes_of,
 )
+from tinyir.loops.walk import all_exprs, locals_of, loops_of, rename_locals, subexprs, substitute, walk
 
 
 @primitive

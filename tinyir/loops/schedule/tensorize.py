@@ -37,13 +37,11 @@ from tinyir.loops.ir import (
     Set,
     Stmt,
     Store,
-    map_exprs,
-    map_stmts,
-    substitute,
 )
 from tinyir.loops.schedule.core import find, param_of, primitive, refuse, replace_loop
 from tinyir.loops.schedule.data import is_gathered
 from tinyir.loops.schedule.tidy import stored_elements
+from tinyir.loops.walk import map_exprs, map_stmts, substitute
 
 
 @primitive

@@ -28,6 +28,10 @@ from tinyir.loops.ir import (
     Stmt,
     Store,
     Var,
+)
+from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, refuse, replace_loop
+from tinyir.loops.schedule.structure import affines_of, rename_loops
+from tinyir.loops.walk import (
     all_exprs,
     children,
     exprs_of,
@@ -41,8 +45,6 @@ from tinyir.loops.ir import (
     walk,
     with_value,
 )
-from tinyir.loops.schedule.core import find, fresh, inner_loops, names_of, primitive, refuse, replace_loop
-from tinyir.loops.schedule.structure import affines_of, rename_loops
 
 
 @primitive
