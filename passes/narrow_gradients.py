@@ -283,7 +283,8 @@ def _first_exponents(module: Module, head: Value, bits: dict[Value, int]) -> dic
     peaks = dict.fromkeys(bits, -math.inf)
     seen: dict[Value, npt.NDArray[Any]] = {}
     for _ in range(PROBES):
-        evaluate(func, [*_noise(func, rng), *params], observe=lambda value, array: seen.update({value: array}))
+        with np.errstate(all="ignore"):  # an optimiser may compute what it then leaves out
+            evaluate(func, [*_noise(func, rng), *params], observe=lambda value, array: seen.update({value: array}))
         base = int(exponent(seen[head]))
         for value in bits:
             largest = float(np.max(np.abs(seen[value]), initial=0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import warnings
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 import tinyir
-from tests.train.test_int8_training import digits, trainers
+from tests.train.test_int8_training import DIGITS, digits, trainers
 from tinyir.api import Compiled
 from tinyir.diagnostics import IRError
 from tinyir.ir.builder import FuncBuilder
@@ -223,3 +224,11 @@ def test_exponents_find_their_place() -> None:
 def test_arena_is_smaller() -> None:
     assert program("i16").arena_bytes < 0.7 * program("f32").arena_bytes
     assert program("i8").arena_bytes < 0.8 * program("i16").arena_bytes
+
+
+def test_an_optimiser_may_compute_what_it_leaves_out() -> None:
+    """Before its first update Adam divides by 0; estimating the first exponents says nothing of it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        options = Training(grad="i16", optimizer="adam", accumulate=2, classes=2)
+        tinyir.compile(DIGITS / "digits.tflite", train=options, backend="numpy")
