@@ -1,6 +1,8 @@
 """What is worth training within a budget of RAM? Plans for the int8 MCUNet, on the images of qas.py.
 
-    tinyir train-plan ../shared/models/training/mcunet-5fps.npz --classes 10 --max-ram 168K -o found.toml
+    python benchmarks/sparse_plans.py --write-data colours.npz
+    tinyir train-plan ../shared/models/training/mcunet-5fps.npz --classes 10 --max-ram 168K \\
+        --data colours.npz --lr 0.004 -o found.toml
     python benchmarks/sparse_plans.py found.toml [--budget 172032] [--seeds 3]
 
 mcunet-5fps learns ten digits in random colours from 200 images, in 2,000 steps at half a cosine from 0.004, as int8
@@ -21,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 from common import models_folder
-from qas import QAS, TASKS, Lab
+from qas import CHOOSE, IMAGES, QAS, TASKS, Lab
 from training import SCHEMES
+from transfer import make_data
 
 from tinyir.pipeline import Options, Training
 from tinyir.plan_search.parts import Task, model_of, needs
@@ -87,7 +90,12 @@ def main() -> None:
     parser.add_argument("plans", nargs="*", type=Path, help="what `tinyir train-plan` has written")
     parser.add_argument("--budget", type=int, default=172032, help="bytes (default: 168 K)")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write-data", type=Path, metavar="FILE", help="write the 200 images to learn from, and end")
     args = parser.parse_args()
+    if args.write_data:
+        images, labels = make_data(TASKS["mcunet"].side, TASKS["mcunet"].classes, IMAGES, CHOOSE).train
+        np.savez(args.write_data, x=images[:, 0], y=labels)
+        return
     rows = []
     for name, plan in plans(args.plans, args.budget):
         print(f"{name}: {plan.text()!r}", file=sys.stderr, flush=True)
